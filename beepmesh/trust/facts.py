@@ -1,0 +1,37 @@
+"""What a control feed, or a feed certificate, says: the words in which the roster is told and the store remembers.
+
+`data` is one deterministic CBOR array. For kinds 1 to 4 it is the opened plaintext of a CONTROL body and starts with
+the kind itself; for kind 0 it is what stands in a FEED_CERTIFICATE body behind its first byte.
+
+| kind | data |
+|---|---|
+| 0 feed certificate | `[feed certificate, registrar certificate]` |
+| 1 device certificate | `[1, device certificate, registrar certificate]` |
+| 2 prekey bundle | `[2, bundle]` |
+| 3 revocation | `[3, statement, registrar certificate]` |
+| 4 fork proof | `[4, header_a, signature_a, header_b, signature_b]` |
+
+A registrar's certificate travels with everything it signed: no fact ever waits for another one to be judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FEED_CERTIFICATE = 0
+DEVICE_CERTIFICATE = 1
+PREKEY_BUNDLE = 2
+REVOCATION = 3
+FORK_PROOF = 4
+
+FACT_BYTES_MAX = 4_096  # The largest honest one is a prekey bundle (1.3 kB) or a revocation of a device with many logs.
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One statement and the feed (16 B) and seq where it stands. The entry's own signature was verified before."""
+
+    feed: bytes
+    seq: int
+    kind: int
+    data: bytes
