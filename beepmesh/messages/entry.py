@@ -1,0 +1,199 @@
+"""The signed log entry: write it, pack it for the air, unpack it, check it.
+
+Law 1: the id is the SHA-256 of the header and the header holds the SHA-256 of the body, so a body may be
+       erased and the header still verifies.
+Law 2: `prev` is the id of the entry before it in the same log, so one signature vouches for a whole run.
+Law 3: what a receiver can infer inside a run (feed, lane, seq, prev, body hash) is signed but not sent.
+
+Header, 98 + 4 n bytes, fixed layout, big-endian (no second encoding of one meaning can exist):
+
+    version 1 | feed 16 | lane 1 | seq 4 | prev 32 | author time ms 6 | ttl << 4 | priority 1 | n 1 | hints 4 n
+    | body length 4 | SHA-256(body) 32
+
+Packed inside a run, 72 + 4 n bytes and the body:
+
+    ttl << 4 | erased << 3 | priority 1 | author time ms 6 | n 1 | hints 4 n | signature 64 | body
+    (erased: body length 4 | SHA-256(body) 32 in place of the body)
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from beepmesh.crypto.primitives import SigningKey, verify
+from beepmesh.errors import Refused
+from sync.logs import LogId
+
+ENTRY_VERSION: Final = 1
+HINTS_MAX: Final = 24  # One per wrapped device; see crypto/seal.py WRAPS_MAX.
+BODY_BYTES_MAX: Final = 112 * 1024  # 64 KiB of incompressible text padded (67.6 kB) and 24 wraps of 1,298 B.
+PACKED_BYTES_MAX: Final = BODY_BYTES_MAX + 72 + 4 * HINTS_MAX
+SEQ_MAX: Final = 2**32 - 1
+TIME_MS_MAX: Final = 2**48 - 1
+NO_PREV: Final = bytes(32)  # What the first entry of a log names as its predecessor.
+
+_SIGNED: Final = b"beepmesh/entry/1"
+_HEAD: Final = struct.Struct(">B16sBI32sHIBB")  # Author time as 2 + 4 bytes: struct has no 6-byte integer.
+_TAIL: Final = struct.Struct(">I32s")
+_PACKED: Final = struct.Struct(">BHIB")
+_ERASED: Final = 0x08
+_SIGNATURE_BYTES: Final = 64
+
+
+class Entry(NamedTuple):
+    """One entry of one log. `body` is None once erased; everything else stays and still verifies."""
+
+    feed: bytes
+    """16 B, SHA-256 of the signing key, truncated."""
+    lane: int
+    seq: int
+    """Counts from 0 in its log without gaps."""
+    prev: bytes
+    """32 B, the id of entry seq - 1; NO_PREV for seq 0."""
+    time_ms: int
+    """What the author's clock said; never falls along one log, may be years off."""
+    ttl: int
+    """Lifetime class 0..15, see lifetimes.py."""
+    priority: int
+    """0 sos, 1 urgent, 2 routine, 3 bulk."""
+    hints: bytes
+    """4 B for each wrapped device, in the order of the wraps; empty for control entries."""
+    body_bytes: int
+    body_hash: bytes
+    signature: bytes
+    body: bytes | None
+    id: bytes
+    """32 B, SHA-256 of the header."""
+
+    @property
+    def log(self) -> LogId:
+        return LogId(self.feed, self.lane)
+
+    @property
+    def header(self) -> bytes:
+        return _header(self[:10])
+
+    def erased(self) -> Entry:
+        """The same entry without its body."""
+        return self._replace(body=None)
+
+
+Head = tuple[bytes, int, int, bytes, int, int, int, bytes, int, bytes]
+
+
+def _header(head: Head) -> bytes:
+    feed, lane, seq, prev, time_ms, ttl, priority, hints, body_bytes, body_hash = head
+    return (
+        _HEAD.pack(
+            ENTRY_VERSION,
+            feed,
+            lane,
+            seq,
+            prev,
+            time_ms >> 32,
+            time_ms & 0xFFFFFFFF,
+            ttl << 4 | priority,
+            len(hints) >> 2,
+        )
+        + hints
+        + _TAIL.pack(body_bytes, body_hash)
+    )
+
+
+def restore(head: Head, signature: bytes, body: bytes | None) -> Entry:
+    """An entry from its parts as a store keeps them: the id is computed, nothing is verified."""
+    return Entry(*head, signature, body, sha256(_header(head)).digest())
+
+
+def write(
+    key: SigningKey,
+    *,
+    lane: int,
+    seq: int,
+    prev: bytes,
+    time_ms: int,
+    ttl: int,
+    priority: int,
+    hints: bytes,
+    body: bytes,
+) -> Entry:
+    """A new entry of the key's own feed."""
+    assert len(body) <= BODY_BYTES_MAX and len(hints) <= 4 * HINTS_MAX and len(hints) % 4 == 0
+    assert 0 <= seq <= SEQ_MAX and len(prev) == 32 and 0 <= ttl < 16 and 0 <= priority < 4 and 0 <= lane < 4
+    feed = sha256(key.public).digest()[:16]
+    time_ms = min(max(time_ms, 0), TIME_MS_MAX)
+    head = (feed, lane, seq, prev, time_ms, ttl, priority, hints, len(body), sha256(body).digest())
+    header = _header(head)
+    return Entry(*head, key.sign(_SIGNED + header), body, sha256(header).digest())
+
+
+def pack(entry: Entry) -> bytes:
+    """What of the entry goes on the air inside a run."""
+    body = entry.body
+    erased = 0 if body is not None else _ERASED
+    start = _PACKED.pack(
+        entry.ttl << 4 | erased | entry.priority, entry.time_ms >> 32, entry.time_ms & 0xFFFFFFFF, len(entry.hints) >> 2
+    )
+    rest = _TAIL.pack(entry.body_bytes, entry.body_hash) if body is None else body
+    return start + entry.hints + entry.signature + rest
+
+
+def unpack(packed: bytes, *, feed: bytes, lane: int, seq: int, prev: bytes) -> Entry:
+    """The entry, its hash links and signature not yet verified. Raises Refused("entry-malformed" or "entry-oversized")."""
+    if len(packed) > PACKED_BYTES_MAX:
+        raise Refused("entry-oversized", f"{len(packed)} bytes")
+    if len(packed) < _PACKED.size + _SIGNATURE_BYTES:
+        raise Refused("entry-malformed", "truncated")
+    flags, time_high, time_low, hint_count = _PACKED.unpack_from(packed)
+    if flags & 0x04 or hint_count > HINTS_MAX:
+        raise Refused("entry-malformed", "unknown flag or too many hints")
+    at = _PACKED.size + 4 * hint_count
+    hints, signature, rest = packed[_PACKED.size : at], packed[at : at + 64], packed[at + 64 :]
+    if len(signature) != _SIGNATURE_BYTES:
+        raise Refused("entry-malformed", "truncated")
+    body: bytes | None
+    if flags & _ERASED:
+        if len(rest) != _TAIL.size:
+            raise Refused("entry-malformed", "an erased body of the wrong length")
+        body_bytes, body_hash = _TAIL.unpack(rest)
+        body = None
+    else:
+        body_bytes, body_hash, body = len(rest), sha256(rest).digest(), rest
+    if body_bytes > BODY_BYTES_MAX:
+        raise Refused("entry-oversized", f"{body_bytes} bytes of body")
+    head = (feed, lane, seq, prev, time_high << 32 | time_low, flags >> 4, flags & 3, hints, body_bytes, body_hash)
+    return Entry(*head, signature, body, sha256(_header(head)).digest())
+
+
+def unpack_run(packed: Sequence[bytes], *, feed: bytes, lane: int, start: int, prev: bytes) -> list[Entry]:
+    """Consecutive entries from seq start on, each linked to the one before it by construction."""
+    if start < 0 or start + len(packed) - 1 > SEQ_MAX:
+        raise Refused("entry-malformed", "a sequence number out of range")
+    entries: list[Entry] = []
+    for seq, data in enumerate(packed, start):
+        entry = unpack(data, feed=feed, lane=lane, seq=seq, prev=prev)
+        entries.append(entry)
+        prev = entry.id
+    return entries
+
+
+def verify_run(public: bytes, entries: Sequence[Entry]) -> None:
+    """Check a linked run by its newest signature. Raises Refused("bad-signature" or "broken-link").
+
+    The newest header holds the id of the one before it, and so on down: one signature (66 us) vouches for all
+    (7 us each). The signatures below are kept unverified; an entry sent on alone is verified alone by whoever
+    gets it, and refused there if its own signature was the one that is wrong.
+    """
+    for before, after in zip(entries, entries[1:], strict=False):
+        if after.prev != before.id or after.seq != before.seq + 1:
+            raise Refused("broken-link", f"seq {after.seq}")
+    if entries and not verify_entry(public, entries[-1]):
+        raise Refused("bad-signature", f"seq {entries[-1].seq}")
+
+
+def verify_entry(public: bytes, entry: Entry) -> bool:
+    """Whether the entry's own signature is the feed key's."""
+    return verify(public, _SIGNED + entry.header, entry.signature)
