@@ -272,7 +272,7 @@ def named_hmac(name: HashName, key: bytes, data: bytes) -> bytes:
 
 
 def argon2id(passphrase: bytes, salt: bytes, *, memory_bytes: int, passes: int) -> bytes:
-    """32 bytes from a passphrase (RFC 9106, version 0x13, one lane). Raises MemoryError if it cannot have the memory."""
+    """32 bytes from a passphrase (RFC 9106, version 0x13, one lane). Raises MemoryError if there is too little."""
     assert len(salt) == SALT_BYTES
     assert memory_bytes >= ARGON2ID_MEMORY_BYTES_MIN
     assert passes >= 1
