@@ -184,7 +184,7 @@ class Handshake:
         return self._symmetric.hash
 
     def write(self, payload: bytes = b"") -> bytes:
-        """Our next message. Raises NoiseError: `bad-key` (the other side's key has low order), `out-of-turn`, `dead`."""
+        """Our next message. Raises NoiseError: `bad-key` (the other side's has low order), `out-of-turn`, `dead`."""
         tokens = self._next_tokens(writing=True)
         parts: list[bytes] = []
         try:
@@ -271,7 +271,8 @@ class Handshake:
         if token == "psk":  # noqa: S105 the name of a token, not a secret
             self._symmetric.mix_key_and_hash(self._psks.pop(0))
             return
-        ours, theirs = token if self._initiator else reversed(token)
+        initiators, responders = token[0], token[1]
+        ours, theirs = (initiators, responders) if self._initiator else (responders, initiators)
         key = self._ephemeral if ours == "e" else self._static
         public = self._remote_ephemeral if theirs == "e" else self.remote_static
         assert key is not None
