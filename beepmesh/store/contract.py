@@ -1,0 +1,374 @@
+"""What a store promises, and the words it is spoken to in. Two stores keep the promise: memory.py and the SQLite one.
+
+Law 1: a commit is all or nothing, and durable when it returns. Whatever it raises, everything is as it was.
+Law 2: entries, facts, payloads, the outbox and the sealings are truth. Messages and receipts are views of them:
+       `rebuild_views` makes them again and nothing changes.
+Law 3: what is settled stays settled. A body may be erased; its header stays, verifies and is handed on.
+Law 4: an entry that is held is never replaced by another one of the same log and seq.
+Law 5: the store verifies nothing and opens nothing: what it is given was checked by its caller.
+
+A store is synchronous and is called by one thread at a time. Several processes may use one home: each write is one
+transaction that waits up to five seconds for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from beepmesh.crypto.primitives import SigningKey
+from beepmesh.errors import HomeProblem
+from beepmesh.messages.inbox import Payload
+from beepmesh.trust.facts import Fact
+
+if TYPE_CHECKING:
+    from beepmesh.messages.entry import Entry
+    from beepmesh.messages.inbox import MessageRow
+    from sync.logs import LogId, LogState
+    from sync.ranges import Ranges
+
+__all__ = [
+    "Batch",
+    "Changes",
+    "Committed",
+    "Count",
+    "Draft",
+    "Fact",
+    "Fork",
+    "Invitation",
+    "Issued",
+    "LedgerLine",
+    "LedgerState",
+    "Message",
+    "MessageQuery",
+    "Payload",
+    "Peer",
+    "Place",
+    "ReadResult",
+    "Recipient",
+    "Sealing",
+    "Size",
+    "Statement",
+    "Store",
+    "StoreProblem",
+    "Unsealed",
+]
+
+ProblemReason = Literal["full", "read-only", "damaged", "busy"]
+
+_WORDS: dict[ProblemReason, str] = {
+    "full": "the disk is full, so nothing was written. Free some space and try again; nothing is lost.",
+    "read-only": "the home folder cannot be written. Reading works where it can; make the folder writable to send.",
+    "damaged": "the store does not read as it should, or the disk fails. Copy the home folder to another disk, then"
+    " restore it from a backup or join again.",
+    "busy": "another beepmesh has been writing for more than five seconds. Wait for it or stop it, then try again.",
+}
+
+
+class StoreProblem(HomeProblem):
+    """The disk under the store. `reason` is the stable word; the text says what happened and what to do."""
+
+    def __init__(self, reason: ProblemReason, where: str, detail: str = "") -> None:
+        super().__init__(f"{where}: {_WORDS[reason]}" + (f" ({detail})" if detail else ""))
+        self.reason: ProblemReason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one entry stands."""
+
+    feed: bytes
+    lane: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A fact to be: it gets its feed and seq together with the entry that carries it."""
+
+    kind: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """That an own message (16 B) was sealed to a device (16 B) of a person (16 B)."""
+
+    message_id: bytes
+    person: bytes
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """That an own message (16 B) is meant for a person (16 B)."""
+
+    message_id: bytes
+    person: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An own entry to be. Its seq, prev and time are known only inside the transaction, so it is made there.
+
+    `make(feed, lane, seq)` returns the hints and the body. What it raises undoes the whole commit and passes through.
+    """
+
+    control: bool
+    """Into the control feed (signed by the device key) or the message feed."""
+    lane: int
+    ttl: int
+    priority: int
+    make: Callable[[bytes, int, int], tuple[bytes, bytes]]
+    sealed_to: tuple[Sealing, ...] = ()
+    statement: Statement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Two signed entries of one place: the proof that the log's author said two things. Kept without bodies."""
+
+    first: Entry
+    second: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit writes, in this order."""
+
+    entries: tuple[Entry, ...] = ()
+    """Verified entries. One that is held already is ignored; another one in its place is a caller's mistake."""
+    settled: tuple[tuple[LogId, Ranges], ...] = ()
+    """Given up for good: settled here without being held, so that no peer sends them again."""
+    drafts: tuple[Draft, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    """One place has one fact: a second one is ignored."""
+    payloads: tuple[Payload, ...] = ()
+    """Incoming ones are known by their place, own ones by their message id; a second one is ignored."""
+    outbox: tuple[Recipient, ...] = ()
+    """Whom the own payloads are meant for. A batch of receipts is meant for the sender of what it acknowledges:
+    only that person's messages get the state, whatever ids they bear."""
+    forks: tuple[Fork, ...] = ()
+    """Each freezes its log."""
+    pending_add: tuple[Place, ...] = ()
+    pending_remove: tuple[Place, ...] = ()
+    peer_settled: tuple[tuple[bytes, LogId, Ranges], ...] = ()
+    """(device 16 B, log, everything it has settled there): replaces what it said before. Own logs are enough."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How much to add to the named counters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    written: tuple[Entry, ...]
+    """The entries made from the drafts, in their order."""
+    states: dict[LogId, LogState]
+    """The logs that this commit changed, as they are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Remember `version` and ask with it next time."""
+
+    version: int
+    states: dict[LogId, LogState]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    prev: bytes | None
+    """The id before the first entry, where it was asked for and there is a first entry."""
+    entries: tuple[Entry, ...]
+    """Consecutive from the start; empty where the first is not held."""
+    gone: Ranges
+    """What of the asked span is settled here and not held."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageQuery:
+    """Which messages. They come in the order of arrival; of too many, the newest."""
+
+    direction: Literal["in", "out", "both"] = "in"
+    unread: bool = False
+    """Only incoming ones for which no read receipt was written."""
+    person: bytes | None = None
+    """Only those this person wrote."""
+    since_ms: int = 0
+    """Received, or written here, at this time or later."""
+    after: int = 0
+    """Only with a greater number: what to ask with to follow."""
+    limit: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    number: int
+    """Counts what arrived or was written here, with gaps, never twice: a cursor."""
+    row: MessageRow
+    state: int
+    """The highest receipt that we wrote for it: 0 none, 1 delivered, 2 read, 3 acknowledged. 0 for own ones."""
+
+
+LedgerState = Literal["queued", "carried", "delivered", "read", "acknowledged", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """What became of an own message for one recipient."""
+
+    person: bytes
+    state: LedgerState
+    at_ms: int | None
+    """When, by the clock of the recipient's device; None for the states that only we know."""
+    reason: str
+    """For queued: "no-prekey" (sealed to none of the person's devices yet) or "nobody-met". Else empty."""
+    carriers: int
+    """How many devices that we met hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """An own message that still lives, one of its recipients, and the person's devices that it is sealed to."""
+
+    message_id: bytes
+    person: bytes
+    devices: frozenset[bytes]
+    priority: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A device that we were linked to, and how."""
+
+    device: bytes
+    last_seen_ms: int
+    transport: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """One that this device gave out. `data` is the caller's, secret included; it rests sealed."""
+
+    id: bytes
+    data: bytes
+    expires_ms: int
+    burnt_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A device that this device let in. The tie from person to feed exists only here."""
+
+    device: bytes
+    feed: bytes
+    serial: bytes
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    count: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    entries: int
+    body_bytes: int
+    """Of the bodies that are still here."""
+    file_bytes: int
+    """On the disk, write-ahead log included."""
+
+
+class Store(Protocol):
+    """Every method may raise StoreProblem; what else is said with each."""
+
+    @property
+    def writable(self) -> bool:
+        """False where the home could only be opened for reading: every write then raises StoreProblem("read-only")."""
+
+    def close(self) -> None: ...
+
+    # --- logs ---
+    def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
+        """Write it all or nothing, durably. `keys[control]` signs the drafts. See the laws above."""
+
+    def states(self) -> dict[LogId, LogState]:
+        """Every log of which something is settled."""
+
+    def frozen(self) -> set[LogId]:
+        """The logs with a proven fork. Whether they still grow is the caller's rule."""
+
+    def forks(self) -> list[Fork]: ...
+
+    def changed_since(self, version: int) -> Changes:
+        """The logs that any process changed since that version (0: ever). Costs what has changed, not what is held."""
+
+    def read(self, log: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
+        """Entries from start on, before stop, packed within bytes_max; but always the first one, however large."""
+
+    def entry(self, log: LogId, seq: int) -> Entry | None: ...
+
+    def expire(self, now_ms: int) -> int:
+        """Erase the bodies whose lifetime has passed since they came; returns how many.
+
+        Certificates, revocations and fork proofs keep their bodies: a newcomer could judge no later entry without them.
+        """
+
+    # --- people's side ---
+    def facts(self) -> list[Fact]:
+        """In the order in which they were learned."""
+
+    def messages(self, query: MessageQuery) -> list[Message]: ...
+
+    def find(self, prefix: bytes | str) -> list[Message]:
+        """Messages of that id (16 B), or whose id in hex begins so; own ones first, at most eight."""
+
+    def own_payload(self, message_id: bytes) -> Payload | None:
+        """What we wrote, to be sealed to one more device."""
+
+    def ledger(self, message_id: bytes, now_ms: int) -> list[LedgerLine]:
+        """One line for each recipient of an own message, in the order of the person ids; empty for any other."""
+
+    def unsealed(self, now_ms: int, persons: Collection[bytes] | None = None) -> list[Unsealed]:
+        """Own payloads that still live, for each recipient (among these persons), oldest first."""
+
+    def unreceipted(self, limit: int = 1_000) -> list[Message]:
+        """Incoming messages for which we have written no receipt at all, oldest first."""
+
+    def unopened(self) -> list[Place]:
+        """The pending entries that still have a body, in the order in which they were added."""
+
+    # --- neighbours, invitations, odds and ends ---
+    def peer_settled(self, device: bytes) -> dict[LogId, Ranges]: ...
+
+    def peers(self) -> list[Peer]:
+        """Latest seen first."""
+
+    def put_peer(self, peer: Peer) -> None:
+        """Replaces what was known of that device. The roster bounds how many there are."""
+
+    def put_invitation(self, invitation: Invitation) -> None: ...
+
+    def invitations(self) -> list[Invitation]:
+        """In the order of their expiry."""
+
+    def burn(self, invitation_id: bytes, now_ms: int) -> bool:
+        """True for exactly one caller, however many processes ask: the one who may use it."""
+
+    def put_issued(self, issued: Issued) -> None: ...
+
+    def issued(self) -> list[Issued]: ...
+
+    def counts(self) -> dict[str, Count]: ...
+
+    def get(self, name: str) -> bytes | None: ...
+
+    def put(self, name: str, value: bytes) -> None: ...
+
+    def size(self) -> Size: ...
+
+    def rebuild_views(self) -> None: ...
