@@ -47,7 +47,10 @@ clean: ## remove .venv and every cache
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A .venv that does not start (its Python was upgraded away, the folder was moved) is made again from nothing.
+# A .venv that does not start (its Python was upgraded away) or stood elsewhere (the folder was moved) is made anew.
+$(shell if [ -e .venv/made ]; then \
+	$(BIN)/python -c '' 2>/dev/null && [ "$$(cat .venv/made)" = "$(CURDIR)" ] || rm -rf .venv; fi)
+
 .venv/made: | need-python
 	@if ! { [ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1; }; then \
 		echo "Making .venv with $(PYTHON)"; rm -rf .venv; \
@@ -61,7 +64,7 @@ clean: ## remove .venv and every cache
 			exit 1; \
 		fi; \
 	fi
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 .PHONY: need-python
 need-python:
