@@ -1,0 +1,153 @@
+"""What a person may set for one device: `config.toml` in its home, every key optional.
+
+    [links]
+    use = ["lan"]        # where `beepmesh run` looks for neighbours when nothing else is said
+
+    [keep]
+    days = 30            # other people's sealed messages are held for others at most so long, however long they live
+    megabytes = 512      # and all of them together at most so much; what is expired first goes first
+
+Laws
+1. A key that is not known is refused, naming the nearest one that is: a misspelt setting that is silently ignored is
+   found out in the field.
+2. A value is checked when it is read. Whoever holds a Config need not look again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from beepmesh.errors import HomeProblem
+
+FILE_NAME: Final = "config.toml"
+FILE_BYTES_MAX: Final = 65_536  # A hand-written file of five lines; anything larger is something else.
+SPECS_MAX: Final = 16  # More links than any machine has radios.
+SPEC_LENGTH_MAX: Final = 256  # A URL with a host name of the longest kind.
+DAYS_MAX: Final = 3_650
+MEGABYTES_MAX: Final = 1_048_576
+
+_DEFAULT: Final = "default"
+
+Value = int | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key in force. `source` is "default" or the file that set it."""
+
+    key: str
+    value: Value
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one device."""
+
+    links_use: tuple[str, ...] = ("lan",)
+    keep_days: int = 30
+    keep_megabytes: int = 512
+    sources: tuple[tuple[str, str], ...] = ()  # (key, file), for the keys that a file set
+
+    def effective(self) -> list[Setting]:
+        """Every key with its value and where that came from, in the order of the list above."""
+        values: dict[str, Value] = {
+            "links.use": self.links_use,
+            "keep.days": self.keep_days,
+            "keep.megabytes": self.keep_megabytes,
+        }
+        assert values.keys() == _READERS.keys()
+        sources = dict(self.sources)
+        return [Setting(key, value, sources.get(key, _DEFAULT)) for key, value in values.items()]
+
+
+def load(home: Path) -> Config:
+    """The settings in that home; all defaults where it has no file. Raises HomeProblem, naming the line or the key."""
+    path = home / FILE_NAME
+    try:
+        with open(path, "rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise HomeProblem(f"The settings {path} cannot be read ({error.strerror}). Mend its permissions.") from error
+    if len(data) > FILE_BYTES_MAX:
+        raise HomeProblem(f"The settings {path} are larger than {FILE_BYTES_MAX} bytes. Is that the right file?")
+    return parse(data, str(path))
+
+
+def parse(data: bytes, source: str) -> Config:
+    """The settings in a file's bytes. `source` names them in errors. Raises HomeProblem."""
+    try:
+        tables = tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise HomeProblem(f"The settings {source} are not UTF-8 text. Save them as UTF-8.") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise HomeProblem(f"The settings {source} are not TOML: {error}.") from None
+    given = _flattened(tables, source)
+    values = {key: _READERS[key](value, f"{key} in {source}") for key, value in given.items()}
+    base = Config()
+    days, megabytes = values.get("keep.days", base.keep_days), values.get("keep.megabytes", base.keep_megabytes)
+    use = values.get("links.use", base.links_use)
+    assert isinstance(days, int) and isinstance(megabytes, int)
+    assert isinstance(use, tuple)
+    return Config(use, days, megabytes, tuple((key, source) for key in values))
+
+
+def _flattened(tables: Mapping[str, object], source: str) -> dict[str, object]:
+    """{"links.use": ...} of {"links": {"use": ...}}. Refuses what is not known."""
+    flat: dict[str, object] = {}
+    for name, table in tables.items():
+        if isinstance(table, dict):
+            flat |= {f"{name}.{key}": value for key, value in table.items()}
+            if not table and not any(key.startswith(f"{name}.") for key in _READERS):
+                flat[name] = table
+        else:
+            flat[name] = table
+    for key in flat:
+        if key not in _READERS:
+            raise HomeProblem(f"The settings {source} have {_shown(key)}, which means nothing here. {_nearest(key)}")
+    return flat
+
+
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, list(_READERS), n=1, cutoff=0.5)
+    # `days = 7` outside its table, or `[keeep] days`: the last word alone may be right.
+    word = key.rpartition(".")[2]
+    near = near or [known for known in _READERS if known.rpartition(".")[2] == word]
+    return f"Did you mean {near[0]}?" if near else f"Known are {', '.join(_READERS)}."
+
+
+def _shown(key: str) -> str:
+    return ascii(key) if len(key) <= 64 else ascii(key[:64]) + "..."
+
+
+def _number(most: int) -> Callable[[object, str], Value]:
+    def read(value: object, where: str) -> Value:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise HomeProblem(f"{where} must be a whole number from 1 to {most}.")
+        return value
+
+    return read
+
+
+def _specs(value: object, where: str) -> Value:
+    if not isinstance(value, list) or len(value) > SPECS_MAX:
+        raise HomeProblem(f'{where} must be a list of at most {SPECS_MAX} links, such as ["lan"].')
+    specs = tuple(item for item in value if isinstance(item, str) and 0 < len(item) <= SPEC_LENGTH_MAX)
+    if len(specs) != len(value):
+        raise HomeProblem(f'{where} must hold links as text, such as "lan" or "tcp:192.0.2.7:7700".')
+    return tuple(dict.fromkeys(specs))
+
+
+# Every key, with the function that checks its value.
+_READERS: Final[dict[str, Callable[[object, str], Value]]] = {
+    "links.use": _specs,
+    "keep.days": _number(DAYS_MAX),
+    "keep.megabytes": _number(MEGABYTES_MAX),
+}

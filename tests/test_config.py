@@ -1,0 +1,92 @@
+"""Settings: defaults, what a file sets, and what is refused with which words."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beepmesh.config import FILE_BYTES_MAX, SPECS_MAX, Config, Setting, load, parse
+from beepmesh.errors import HomeProblem
+
+
+def test_a_home_without_a_file_has_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path) == Config()
+    assert [setting.source for setting in load(tmp_path).effective()] == ["default"] * 3
+
+
+def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[links]\nuse = ["lan", "tcp:192.0.2.7:7700"]\n[keep]\ndays = 7\n')
+    assert load(tmp_path).effective() == [
+        Setting("links.use", ("lan", "tcp:192.0.2.7:7700"), str(file)),
+        Setting("keep.days", 7, str(file)),
+        Setting("keep.megabytes", 512, "default"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[links]\nuze = []", "links.use"),
+        ("[link]\nuse = []", "links.use"),
+        ("[keep]\nmegabyte = 3", "keep.megabytes"),
+        ("days = 3", "keep.days"),
+        ("[kepp]\ndays = 3", "keep.days"),
+        ("[elsewhere]\nthing = 3", "links.use, keep.days, keep.megabytes"),
+        ("[elsewhere]", "links.use"),
+        ("links = 3", "links.use"),
+        ("[keep.days]\nx = 1", "keep.days"),
+    ],
+)
+def test_an_unknown_key_is_refused_naming_the_nearest(text: str, named: str) -> None:
+    with pytest.raises(HomeProblem) as problem:
+        parse(text.encode(), "config.toml")
+    assert named in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[keep]\ndays = 0",
+        "[keep]\ndays = -1",
+        "[keep]\ndays = true",
+        "[keep]\ndays = 1.5",
+        "[keep]\ndays = 3651",
+        "[keep]\nmegabytes = '9'",
+        "[links]\nuse = 'lan'",
+        "[links]\nuse = [1]",
+        "[links]\nuse = ['']",
+        f"[links]\nuse = {['lan'] * (SPECS_MAX + 1)}",
+        "[keep",
+        "[keep]\ndays = 1\ndays = 2",
+    ],
+)
+def test_a_wrong_value_is_refused_naming_the_file(text: str) -> None:
+    with pytest.raises(HomeProblem, match="here.toml"):
+        parse(text.encode(), "here.toml")
+
+
+def test_no_links_at_all_is_a_choice() -> None:
+    assert parse(b"[links]\nuse = []", "").links_use == ()
+
+
+def test_a_file_too_large_or_not_readable_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(b"#" * (FILE_BYTES_MAX + 1))
+    with pytest.raises(HomeProblem, match="larger"):
+        load(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(HomeProblem, match="read"):
+        load(tmp_path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
+def test_any_bytes_are_settings_or_a_home_problem(data: bytes) -> None:
+    with contextlib.suppress(HomeProblem):
+        assert isinstance(parse(data, "x"), Config)
