@@ -1,0 +1,209 @@
+"""What goes into the engine and what comes out: inputs are past tense, outputs are orders.
+
+The shell (`node.py`, or a simulator) performs a list of outputs in its order. A `Commit` may be followed by sends only
+through `Committed`: nothing is acknowledged that a power cut could erase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from beepmesh.channel import Door
+from beepmesh.messages.inbox import Payload
+from beepmesh.store.contract import Batch, Committed, ReadResult
+from sync.logs import LogId, LogState
+
+LinkId: TypeAlias = int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A transport handed over a link. `doors`: what we dial with (one), or whom we let in (several)."""
+
+    link: LinkId
+    dialled: bool
+    transport: str
+    address: str
+    frame_bytes_max: int
+    doors: tuple[Door, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameReceived:
+    link: LinkId
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    link: LinkId
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesRead:
+    """The answer to `ReadEntries`."""
+
+    order: ReadEntries
+    result: ReadResult
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCommitted:
+    """The answer to `Commit`: durable now."""
+
+    batch: Batch
+    result: Committed
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFailed:
+    """The disk refused the batch; nothing of it was kept."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HomeChanged:
+    """Somebody else on this home (a command, or our own desk) wrote to these logs."""
+
+    states: dict[LogId, LogState]
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """Entries that came before their sender was known, read again now that a new device is."""
+
+    order: ReopenEntries
+    result: tuple[ReadResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionDecided:
+    """The registrar's answer to one who joins, or why not; goes to the link that asked."""
+
+    link: LinkId
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCame:
+    pass
+
+
+Input: TypeAlias = (
+    LinkUp
+    | FrameReceived
+    | LinkDown
+    | EntriesRead
+    | BatchCommitted
+    | BatchFailed
+    | HomeChanged
+    | Reopened
+    | AdmissionDecided
+    | TimeCame
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrames:
+    link: LinkId
+    frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Close the link once what was sent before has left. `reason` is counted by whoever gave the order."""
+
+    link: LinkId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEntries:
+    """A span of one log for one link's session."""
+
+    link: LinkId
+    log: LogId
+    start: int
+    stop: int
+    bytes_max: int
+    with_prev: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenEntries:
+    """Read again what nobody could open, for senders now known."""
+
+    devices: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One transaction. Answered by BatchCommitted or BatchFailed before the next input."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """A joiner asks, having shown an invitation's secret: decide, and answer with AdmissionDecided."""
+
+    link: LinkId
+    invitation: bytes
+    request: bytes
+    handshake_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReceipts:
+    """Messages have come for which the senders should get receipts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealWaiting:
+    """Prekeys or devices have come for which messages may wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Give TimeCame at this monotonic time, or earlier."""
+
+    when: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    """A member is at the other end of a link."""
+
+    link: LinkId
+    device: bytes
+    transport: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    link: LinkId
+    device: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageArrived:
+    """Opened, and durable."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class LevelReached:
+    """Nothing is left to say on this link for now."""
+
+    link: LinkId
+
+
+Told: TypeAlias = PeerJoined | PeerLeft | MessageArrived | LevelReached
+Output: TypeAlias = (
+    SendFrames | HangUp | ReadEntries | ReopenEntries | Commit | Admit | WriteReceipts | SealWaiting | WakeAt | Told
+)

@@ -1,0 +1,147 @@
+"""Runs from other nodes: what is taken, what is refused and why. Decides only; the engine commits.
+
+Laws
+1. A run is taken whole or refused whole, with one named reason.
+2. Nothing is taken from a feed that no certificate of this organisation vouches for. A feed's certificate is the
+   body of its lane 0, seq 0, so a stranger's first entry is judged by what it carries.
+3. What is taken but not yet durable counts as held for the next run (`_ahead`), and as nothing if the commit fails.
+4. A fact that is false does not make its entry false: the entry is kept for others, the fact is counted and dropped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from beepmesh.author import decode_control, feed_certificate_fact
+from beepmesh.errors import Refused
+from beepmesh.messages.entry import NO_PREV, Entry, unpack_run, verify_run
+from beepmesh.trust.facts import FEED_CERTIFICATE, Fact
+from beepmesh.trust.roster import FeedInfo, Roster
+from sync.logs import LogId, LogState
+from sync.ranges import Ranges
+
+BODY_ENVELOPE: Final = 1
+BODY_FEED_CERTIFICATE: Final = 2
+BODY_CONTROL: Final = 3
+CERTIFICATE_GRACE_S: Final = 30 * 86_400  # An expired device may still relay and be read for 30 days (crypto.md 5.9).
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one run brought: new entries, those that contradict held ones, facts for the roster, and trouble."""
+
+    entries: list[Entry] = field(default_factory=list)
+    overlapping: list[Entry] = field(default_factory=list)
+    """Entries at places that are held already: the store tells repeats from forks."""
+    facts: list[Fact] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Intake:
+    """Reads the node's durable log states and roster; teaches the roster what control entries say."""
+
+    def __init__(
+        self, states: Mapping[LogId, LogState], frozen: set[LogId], roster: Roster, control_keys: Sequence[bytes]
+    ) -> None:
+        self._states = states
+        self._frozen = frozen
+        self._roster = roster
+        self._control_keys = control_keys
+        self._ahead: dict[LogId, LogState] = {}
+
+    def take(self, log: LogId, start: int, prev: bytes | None, packed: Sequence[bytes], believed_s: int) -> Taken:
+        """Judge one run. Raises Refused with the reason for which the whole run is left out."""
+        if log in self._frozen:
+            raise Refused("log-frozen")
+        state = self._ahead.get(log) or self._states.get(log) or LogState(Ranges(), b"")
+        link = self._predecessor(state, start, prev)
+        entries = unpack_run(packed, feed=log.feed, lane=log.lane, start=start, prev=link)
+        taken = Taken()
+        feed = self._roster.feed(log.feed) or self._introduce(log, entries, taken)
+        self._permit(feed, log, entries, believed_s)
+        verify_run(feed.public, entries)
+        for entry in entries:
+            (taken.overlapping if entry.seq in state.settled else taken.entries).append(entry)
+        for entry in taken.entries:
+            if entry.seq == 0 and log.lane == 0:
+                continue  # The certificate: learned by _introduce, or known already from another place.
+            self._control(entry, taken)
+        settled = state.settled.add(start, start + len(entries))
+        tip = entries[-1].id if entries[-1].seq >= state.settled.top else state.tip
+        self._ahead[log] = LogState(settled, tip)
+        return taken
+
+    def committed(self) -> None:
+        """What was ahead is durable, or gone: in both cases the shared states say so now."""
+        self._ahead.clear()
+
+    def freeze(self, log: LogId) -> None:
+        """Two entries of one place are known: nothing more is taken from this log."""
+        self._frozen.add(log)
+
+    def _predecessor(self, state: LogState, start: int, prev: bytes | None) -> bytes:
+        if start == 0:
+            return NO_PREV
+        if prev is not None:
+            if start == state.settled.top and state.tip and state.tip != prev:
+                # The author signed two different entries for seq start - 1; the other half is asked for by the tip
+                # in our vector, so here it is enough not to build on it.
+                raise Refused("broken-link", f"seq {start}")
+            return prev
+        if start != state.settled.top or not state.tip:
+            raise Refused("no-predecessor", f"seq {start}")
+        return state.tip
+
+    def _introduce(self, log: LogId, entries: Sequence[Entry], taken: Taken) -> FeedInfo:
+        """A feed nobody has vouched for yet: its first entry must hold its certificate."""
+        first = entries[0] if entries else None
+        if first is None or log.lane != 0 or first.seq != 0 or not first.body:
+            raise Refused("unknown-feed")
+        fact = self._fact(first)
+        if fact is None:
+            raise Refused("unknown-feed")
+        self._roster.learn(fact)
+        feed = self._roster.feed(log.feed)
+        if feed is None:
+            raise Refused("unknown-feed")
+        taken.facts.append(fact)
+        return feed
+
+    def _permit(self, feed: FeedInfo, log: LogId, entries: Sequence[Entry], believed_s: int) -> None:
+        if feed.kind == "control" and log.lane != 0:
+            raise Refused("wrong-lane", f"lane {log.lane} of a control feed")
+        if log.lane == 3:
+            raise Refused("wrong-lane", "bulk comes only when asked for")
+        cut = feed.last_good(log.lane)
+        if cut is not None and entries[-1].seq > cut:
+            raise Refused("feed-revoked", f"seq {entries[-1].seq} after {cut}")
+        written_s = min(entries[-1].time_ms // 1000, believed_s)
+        if written_s > feed.expires + CERTIFICATE_GRACE_S:
+            raise Refused("certificate-expired")
+
+    def _control(self, entry: Entry, taken: Taken) -> None:
+        if entry.hints or not entry.body or entry.body[0] == BODY_ENVELOPE:
+            return
+        try:
+            fact = self._fact(entry)
+            if fact is None:
+                taken.counts["body-kind-unknown"] += 1
+                return
+            self._roster.learn(fact)
+        except Refused as refused:
+            taken.counts[refused.reason] += 1
+            return
+        taken.facts.append(fact)
+
+    def _fact(self, entry: Entry) -> Fact | None:
+        assert entry.body
+        if entry.body[0] == BODY_CONTROL:
+            return decode_control(entry, self._control_keys)
+        if entry.body[0] == BODY_FEED_CERTIFICATE:
+            fact = feed_certificate_fact(entry)
+            assert fact.kind == FEED_CERTIFICATE
+            return fact
+        return None

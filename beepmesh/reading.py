@@ -1,0 +1,109 @@
+"""Opening what is sealed to this device, and only that.
+
+A hint in the entry's header says "perhaps for you" to whoever shares the pair's hint key, and nothing to anybody else:
+3 us for each device that may have written it, against 110 us for trying the envelope.
+
+Law: nothing is used up by a failed try. An insider who copies hints or wraps into an entry of his own is refused by
+the binding inside the envelope, and the real message still opens.
+"""
+
+from __future__ import annotations
+
+from beepmesh.crypto.seal import hint, hint_key, open_slot
+from beepmesh.errors import Refused
+from beepmesh.messages.content import content_id, decode_content
+from beepmesh.messages.entry import Entry
+from beepmesh.messages.inbox import Payload
+from beepmesh.trust.identity import Identity
+from beepmesh.trust.roster import Roster
+
+
+class Reader:
+    """Keeps what it learned: the hint key of each pair, and which device writes under which feed."""
+
+    def __init__(self, identity: Identity, roster: Roster) -> None:
+        self._identity = identity
+        self._roster = roster
+        self._hint_keys: dict[bytes, bytes] = {}
+        self._writers: dict[bytes, bytes] = {}
+
+    def renew(self, identity: Identity) -> None:
+        """Prekeys have been rotated."""
+        self._identity = identity
+
+    def candidates(self, feed: bytes) -> list[bytes]:
+        """The devices that may write under this feed: the one known to, or all."""
+        writer = self._writers.get(feed)
+        if writer is not None:
+            return [writer]
+        own = self._identity.device
+        return [device for device in self._roster.devices() if device != own]
+
+    def find(self, entry: Entry, senders: list[bytes]) -> tuple[int, bytes] | None:
+        """The slot that one of the senders made for this device, and that sender."""
+        hints = entry.hints
+        if not hints or entry.feed == self._identity.feed:
+            return None
+        offered = {hints[at : at + 4]: at >> 2 for at in range(len(hints) - 4, -1, -4)}
+        for sender in senders:
+            key = self._hint_keys.get(sender) or self._learn_key(sender)
+            if key is None:
+                continue
+            slot = offered.get(hint(key, self._identity.device, entry.feed, entry.lane, entry.seq))
+            if slot is not None:
+                return slot, sender
+        return None
+
+    def open(self, entry: Entry, now_ms: int, senders: list[bytes] | None = None) -> Payload | None:
+        """The content, if this entry is for this device; None if it is not. Raises Refused for a broken envelope."""
+        found = self.find(entry, self.candidates(entry.feed) if senders is None else senders)
+        feed = self._roster.feed(entry.feed)
+        if found is None or entry.body is None or feed is None:
+            return None
+        slot, guessed = found
+        me = self._identity
+        opened = open_slot(
+            entry.body,
+            slot,
+            org=me.org,
+            feed_public=feed.public,
+            feed=entry.feed,
+            lane=entry.lane,
+            seq=entry.seq,
+            device=me.device,
+            device_public=me.device_key.public,
+            ring=me.prekeys,
+            device_public_of=self._public_of,
+        )
+        if opened.sender != guessed:
+            raise Refused("envelope-binding", "the hint names another sender")
+        sender = self._roster.device(opened.sender)
+        assert sender is not None  # open_slot has looked it up.
+        self._writers[entry.feed] = opened.sender
+        content = decode_content(opened.payload)
+        return Payload(
+            message_id=content_id(content),
+            feed=entry.feed,
+            lane=entry.lane,
+            seq=entry.seq,
+            sender=opened.sender,
+            sender_person=sender.person,
+            received_ms=now_ms,
+            time_ms=entry.time_ms,
+            content=opened.payload,
+            mine=False,
+            ttl=entry.ttl,
+            priority=entry.priority,
+        )
+
+    def _learn_key(self, sender: bytes) -> bytes | None:
+        device = self._roster.device(sender)
+        if device is None:
+            return None
+        key = hint_key(self._identity.link_key, device.link_public)
+        self._hint_keys[sender] = key
+        return key
+
+    def _public_of(self, device: bytes) -> bytes | None:
+        known = self._roster.device(device)
+        return None if known is None else known.public
