@@ -1,0 +1,147 @@
+"""Accepting links on TCP sockets, within bounds that a stranger cannot push.
+
+Laws:
+1. At most ACCEPTED_MAX links at once, of which at most HALF_OPEN_PER_HOST_MAX per remote host have not sent a record
+   yet. What comes above is closed without a byte.
+2. An accepted link that sends no first record within FIRST_RECORD_S is dropped: only who speaks may stay.
+3. No error of accepting ends the listening; running out of file descriptors only slows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import anyio
+from anyio.abc import TaskGroup
+
+from transports.link import LinkInfo
+from transports.tcp_link import TcpLink
+
+ACCEPTED_MAX = 64
+HALF_OPEN_PER_HOST_MAX = 8
+FIRST_RECORD_S = 10.0
+BACKLOG = 64
+ACCEPT_RETRY_S = 0.5
+"""After an accept that failed, such as for want of file descriptors (EMFILE)."""
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets for every address that `host` names; all on one port, which 0 lets the kernel choose.
+
+    An empty host means every address of the machine, IPv4 and IPv6. Raises OSError when nothing could be bound.
+    """
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found.sort(key=lambda one: one[0] != socket.AF_INET)  # IPv4 first, so that it chooses the port on every machine.
+    sockets: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        if sockets:
+            port = sockets[0].getsockname()[1]
+        try:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                _listen(sock, (address[0], port, *address[2:]))
+            except BaseException:
+                sock.close()
+                raise
+        except OSError as error:
+            failure = error
+            continue
+        sockets.append(sock)
+    if not sockets:
+        raise failure or OSError(f"{host} names no address to listen on")
+    return sockets
+
+
+def _listen(sock: socket.socket, address: tuple[object, ...]) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind(address)
+    sock.listen(BACKLOG)
+
+
+class Listener:
+    """Accepts on `sockets` and runs `serve_link` for each link in its own task; closes sockets and links at the end."""
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        info: LinkInfo,
+        failures: Counter[str],
+        serve_link: Callable[[TcpLink], Awaitable[None]],
+    ) -> None:
+        self._sockets = sockets
+        self._info = replace(info, address="", dialled=False)
+        self._failures = failures
+        self._serve_link = serve_link
+        self._open_count = 0
+        self._half_open: Counter[str] = Counter()
+
+    async def serve(self) -> None:
+        """Accept until cancelled."""
+        try:
+            async with anyio.create_task_group() as group:
+                for sock in self._sockets:
+                    group.start_soon(self._accept, sock, group)
+        finally:
+            for sock in self._sockets:
+                sock.close()
+
+    async def _accept(self, sock: socket.socket, group: TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(sock)
+            except OSError:
+                self._failures["accept-failed"] += 1
+                await anyio.sleep(ACCEPT_RETRY_S)
+                continue
+            host = str(address[0])
+            if self._open_count >= ACCEPTED_MAX or self._half_open[host] >= HALF_OPEN_PER_HOST_MAX:
+                self._failures["too-many-links"] += 1
+                accepted.close()
+                continue
+            self._open_count += 1
+            self._half_open[host] += 1
+            group.start_soon(self._serve_one, accepted, host)
+
+    async def _serve_one(self, accepted: socket.socket, host: str) -> None:
+        """One link's life; it counts as half open until its first record."""
+        link = TcpLink(self._info)
+        loop = asyncio.get_running_loop()
+
+        spoke = False
+
+        def first_record() -> None:
+            nonlocal spoke
+            if not spoke:
+                spoke = True
+                self._half_open[host] -= 1
+                if self._half_open[host] <= 0:
+                    del self._half_open[host]
+
+        def time_is_up() -> None:
+            if not spoke:
+                link.break_off("silent")
+
+        link.on_first_record = first_record
+        try:
+            await loop.connect_accepted_socket(lambda: link, accepted)
+            timer = loop.call_later(FIRST_RECORD_S, time_is_up)
+            try:
+                await self._serve_link(link)
+            finally:
+                timer.cancel()
+                link.break_off("closed-here")
+        except OSError:
+            self._failures["reset"] += 1  # It was gone before it was ours.
+            accepted.close()
+        finally:
+            first_record()
+            self._open_count -= 1
