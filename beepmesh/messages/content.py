@@ -34,7 +34,7 @@ STATE_NAMES: Final = {DELIVERED: "delivered", READ: "read", ACKNOWLEDGED: "ackno
 
 ID_BYTES: Final = 16
 TEXT_BYTES_MAX: Final = 65_536  # About 30 pages: longer things are files.
-PERSONS_MAX: Final = 1_024  # One message names everybody in an organisation of the size we simulate.
+PERSONS_MAX: Final = 64  # Named one by one, 1.1 kB in each entry of the message; more are named by `spec`.
 SPEC_BYTES_MAX: Final = 512
 RECEIPTS_MAX: Final = 256  # 5 kB: a day offline in a busy team.
 PRIORITY_MAX: Final = 3  # Two bits in the header.
@@ -48,8 +48,8 @@ class Text:
     """Words to people."""
 
     message_id: bytes  # 16 B, random; several entries may carry one message
-    to: tuple[bytes, ...]  # persons it was written to, whether a prekey of theirs was known or not
-    spec: str  # what the author typed as WHO, e.g. "everyone"; "" for one person
+    to: tuple[bytes, ...]  # persons it was written to by name; () where `spec` says it: each entry repeats this
+    spec: str  # what the author typed as WHO, e.g. "everyone", "dept:flood"; "" where `to` says it
     text: str
     priority: int  # the author's word; a relay has only the header's
 
@@ -127,7 +127,9 @@ def _encode_text(content: Text) -> bytes:
     if spec_bytes > SPEC_BYTES_MAX:
         raise TooLarge("The name of the recipients is too long. Use a group, a department or everyone.")
     if len(content.to) > PERSONS_MAX:
-        raise TooLarge(f"One message goes to {PERSONS_MAX} people at most; these are {len(content.to)}. Send several.")
+        raise TooLarge(
+            f"One message names {PERSONS_MAX} people at most; these are {len(content.to)}. Use a group or a department."
+        )
     return cbor.encode(
         [FORMAT, KIND_TEXT, content.message_id, list(content.to), content.spec, content.text, content.priority]
     )

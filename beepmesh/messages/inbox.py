@@ -5,7 +5,7 @@ of one key are joined by `merge_message` and `merge_receipt`, which commute, ass
 
 A message row is keyed by (message id, sender's person): an id is random, but anybody who has seen one could write it
 again, and must not thereby cover another person's message. A receipt row is keyed by (message id, person, state), and
-counts for a message only if that person is among its `to`; that question is the ledger's.
+counts for a message only if that person was among its recipients; that question is the ledger's.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sync import cbor
+
 FEED_CERTIFICATE = 0
 DEVICE_CERTIFICATE = 1
 PREKEY_BUNDLE = 2
@@ -35,3 +37,24 @@ class Fact:
     seq: int
     kind: int
     data: bytes
+
+
+def feed_certificate_data(certificate: bytes, registrar: bytes) -> bytes:
+    """Kind 0: what a FEED_CERTIFICATE body says, in clear."""
+    return cbor.encode([certificate, registrar])
+
+
+def device_certificate_data(certificate: bytes, registrar: bytes) -> bytes:
+    return cbor.encode([DEVICE_CERTIFICATE, certificate, registrar])
+
+
+def prekey_bundle_data(bundle: bytes) -> bytes:
+    return cbor.encode([PREKEY_BUNDLE, bundle])
+
+
+def revocation_data(statement: bytes, registrar: bytes) -> bytes:
+    return cbor.encode([REVOCATION, statement, registrar])
+
+
+def fork_proof_data(header_a: bytes, signature_a: bytes, header_b: bytes, signature_b: bytes) -> bytes:
+    return cbor.encode([FORK_PROOF, header_a, signature_a, header_b, signature_b])
