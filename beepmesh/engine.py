@@ -56,7 +56,7 @@ from beepmesh.messages.entry import Entry, pack
 from beepmesh.messages.inbox import Payload
 from beepmesh.reading import Reader
 from beepmesh.store.contract import Batch
-from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE
+from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE, Fact
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
 from sync.logs import LogId, LogState, RootSum
@@ -84,6 +84,29 @@ HANDSHAKE_S: Final = 10.0  # A slow radio needs two seconds; a silent stranger s
 REFUSALS_MAX: Final = 64  # Runs refused on one link before it is closed: a peer that checks would have refused them.
 EARLY_BYTES_MAX: Final = 256 * 1024  # Session records of a peer whose certificate is still on its way.
 RECENT_BYTES_MAX: Final = 2 * 1024 * 1024  # Entries just committed, kept so that passing them on reads no disk.
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What the next commit will hold."""
+
+    entries: list[Entry] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    payloads: list[Payload] = field(default_factory=list)
+    peer_settled: dict[tuple[bytes, LogId], Ranges] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def batch(self) -> Batch:
+        return Batch(
+            entries=tuple(self.entries),
+            facts=tuple(self.facts),
+            payloads=tuple(self.payloads),
+            peer_settled=tuple((device, log, settled) for (device, log), settled in self.peer_settled.items()),
+            counts=dict(self.counts),
+        )
+
+
+_NOTHING: Final = Batch()
 
 
 @dataclass(slots=True)
@@ -127,9 +150,8 @@ class Engine:
         self._entropy = entropy
         self._links: dict[LinkId, _Link] = {}
         self._by_device: dict[bytes, LinkId] = {}
-        self._batch = Batch()
+        self._pending = _Pending()
         self._taken: list[tuple[LinkId, LogId, int, int]] = []
-        self._counts: Counter[str] = Counter()
         self._recent: OrderedDict[tuple[LogId, int], Entry] = OrderedDict()
         self._recent_bytes = 0
 
@@ -173,16 +195,13 @@ class Engine:
 
     def flush(self) -> list[Output]:
         """The transaction that the events since the last one call for, if any."""
-        if not self._batch and not self._counts and not self._taken:
-            return []
-        batch, self._batch = self._batch, Batch()
-        batch.counts.update(self._counts)
-        self._counts = Counter()
-        return [Commit(batch)]
+        pending, self._pending = self._pending, _Pending()
+        batch = pending.batch()
+        return [Commit(batch)] if batch != _NOTHING else []
 
     def count(self, reason: str) -> None:
         """Something was refused or dropped; it is written with the next commit."""
-        self._counts[reason] += 1
+        self._pending.counts[reason] += 1
 
     # Links: from the first byte to a session.
 
@@ -266,6 +285,7 @@ class Engine:
         other_id = self._by_device.get(device)
         if other_id is not None:
             if not self._replaces(link, self._links[other_id], device):
+                link.device = device
                 return self._close(link_id, "duplicate-link")
             outputs += self._close(other_id, "duplicate-link")
         link.device = device
@@ -292,18 +312,18 @@ class Engine:
         return [SendFrames(link_id, tuple(link.channel.seal(record, owner=True)))]
 
     def _close(self, link_id: LinkId, reason: str) -> list[Output]:
-        if link_id not in self._links:
+        link = self._links.get(link_id)
+        if link is None:
             return []
         if reason not in ("duplicate-link", "admission-over"):
             self.count(reason)
-        return [HangUp(link_id, reason), *self._forget(link_id, reason)]
+        return [HangUp(link_id, reason, link.device), *self._forget(link_id, reason)]
 
     def _forget(self, link_id: LinkId, reason: str) -> list[Output]:
         link = self._links.pop(link_id, None)
-        if link is None or not link.device:
+        if link is None or self._by_device.get(link.device) != link_id:
             return []
-        if self._by_device.get(link.device) == link_id:
-            del self._by_device[link.device]
+        del self._by_device[link.device]
         return [PeerLeft(link_id, link.device, reason)]
 
     # Sessions: records in, runs out.
@@ -327,7 +347,7 @@ class Engine:
                     outputs += self._take(link_id, link, order, now)
                 case PeerSettled(log, settled):
                     if log.feed in (self._identity.feed, self._identity.device):
-                        self._batch.peer_settled.append((link.device, log, settled))
+                        self._pending.peer_settled[(link.device, log)] = settled
                 case Level():
                     outputs.append(LevelReached(link_id))
                 case SessionWakeAt(when):
@@ -364,10 +384,10 @@ class Engine:
             if link.refusals > REFUSALS_MAX:
                 return self._close(link_id, "too-many-refusals")
             return self._to_session(link_id, RunDone(run.log, run.start, len(run.packed), taken=False), now)
-        self._counts += taken.counts
-        self._batch.entries += taken.entries
-        self._batch.entries += taken.overlapping
-        self._batch.facts += taken.facts
+        self._pending.counts += taken.counts
+        self._pending.entries += taken.entries
+        self._pending.entries += taken.overlapping
+        self._pending.facts += taken.facts
         self._taken.append((link_id, run.log, run.start, len(run.packed)))
         for entry in taken.entries:
             if entry.hints:
@@ -381,7 +401,7 @@ class Engine:
             self.count(refused.reason)
             return
         if payload is not None:
-            self._batch.payloads.append(payload)
+            self._pending.payloads.append(payload)
 
     # Commits: what becomes of a batch.
 

@@ -117,6 +117,8 @@ class HangUp:
 
     link: LinkId
     reason: str
+    device: bytes = b""
+    """Whose link it was, where that was proved: a duplicate of a good link is no failure."""
 
 
 @dataclass(frozen=True, slots=True)
