@@ -17,16 +17,20 @@ A registrar's certificate travels with everything it signed: no fact ever waits 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from beepmesh.errors import Refused
 from sync import cbor
 
-FEED_CERTIFICATE = 0
-DEVICE_CERTIFICATE = 1
-PREKEY_BUNDLE = 2
-REVOCATION = 3
-FORK_PROOF = 4
+FEED_CERTIFICATE: Final = 0
+DEVICE_CERTIFICATE: Final = 1
+PREKEY_BUNDLE: Final = 2
+REVOCATION: Final = 3
+FORK_PROOF: Final = 4
 
-FACT_BYTES_MAX = 4_096  # The largest honest one is a prekey bundle (1.3 kB) or a revocation of a device with many logs.
+FACT_BYTES_MAX: Final = 4_096  # The largest is a revocation: 2,560 B, its registrar certificate, and their frame.
+
+_FIELDS: Final = {FEED_CERTIFICATE: 2, DEVICE_CERTIFICATE: 2, PREKEY_BUNDLE: 1, REVOCATION: 2, FORK_PROOF: 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,28 @@ class Fact:
     seq: int
     kind: int
     data: bytes
+
+
+def parts_of(fact: Fact) -> tuple[bytes, ...]:
+    """The byte strings of its data, in the table's order. Raises Refused("fact-malformed" or "fact-unknown")."""
+    count = _FIELDS.get(fact.kind)
+    if count is None:
+        raise Refused("fact-unknown", f"kind {fact.kind}")
+    try:
+        items = cbor.decode(fact.data, bytes_max=FACT_BYTES_MAX)
+    except cbor.CborError as error:
+        raise Refused("fact-malformed", str(error)) from None
+    if not isinstance(items, list):
+        raise Refused("fact-malformed", "no array")
+    if fact.kind != FEED_CERTIFICATE:
+        # In Python True is 1; in CBOR it is something else.
+        if not items or type(items[0]) is not int or items[0] != fact.kind:
+            raise Refused("fact-malformed", "another kind inside")
+        items = items[1:]
+    parts = tuple(item for item in items if isinstance(item, bytes))
+    if len(parts) != len(items) or len(parts) != count:
+        raise Refused("fact-malformed", "parts")
+    return parts
 
 
 def feed_certificate_data(certificate: bytes, registrar: bytes) -> bytes:
