@@ -160,7 +160,7 @@ def open_slot(
     ring: PrekeyRing,
     device_public_of: Callable[[bytes], bytes | None],
 ) -> Opened:
-    """What slot `index` holds for this device. device_public_of: D public of a device id; None if it is not known yet."""
+    """What slot `index` holds for this device. device_public_of: D public of a device id; None if unknown."""
     commit, slot, sealed = _parts(body, index)
     init, prekey_id = _opened_init(slot, ring, _info(org, device))
     sender, root, signature = init[:ID_BYTES], init[ID_BYTES:-SIGNATURE_BYTES], init[-SIGNATURE_BYTES:]
