@@ -15,18 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from beepmesh.crypto.primitives import SigningKey
 from beepmesh.errors import HomeProblem
-from beepmesh.messages.inbox import Payload
-from beepmesh.trust.facts import Fact
-
-if TYPE_CHECKING:
-    from beepmesh.messages.entry import Entry
-    from beepmesh.messages.inbox import MessageRow
-    from sync.logs import LogId, LogState
-    from sync.ranges import Ranges
+from beepmesh.messages.entry import Entry
+from beepmesh.messages.inbox import MessageRow, Payload
+from beepmesh.trust.facts import PREKEY_BUNDLE, Fact
+from sync.logs import LogId, LogState
+from sync.ranges import Ranges
 
 __all__ = [
     "Batch",
@@ -34,6 +31,7 @@ __all__ = [
     "Committed",
     "Count",
     "Draft",
+    "FIND_MAX",
     "Fact",
     "Fork",
     "Invitation",
@@ -42,6 +40,7 @@ __all__ = [
     "LedgerState",
     "Message",
     "MessageQuery",
+    "PERISHABLE_FACT",
     "Payload",
     "Peer",
     "Place",
@@ -53,7 +52,13 @@ __all__ = [
     "Store",
     "StoreProblem",
     "Unsealed",
+    "packed_bytes",
 ]
+
+FIND_MAX = 8
+# The one kind whose bodies expire: a newcomer needs the newest bundle only, but every certificate.
+PERISHABLE_FACT = PREKEY_BUNDLE
+_PACKED_BYTES_MIN = 72  # What messages/entry.py packs in front of hints and body.
 
 ProblemReason = Literal["full", "read-only", "damaged", "busy"]
 
@@ -183,6 +188,11 @@ class ReadResult:
     """Consecutive from the start; empty where the first is not held."""
     gone: Ranges
     """What of the asked span is settled here and not held."""
+
+
+def packed_bytes(entry: Entry) -> int:
+    """What the entry takes on the air, within 36 bytes: an erased body counts as none."""
+    return _PACKED_BYTES_MIN + len(entry.hints) + len(entry.body or b"")
 
 
 @dataclass(frozen=True, slots=True)

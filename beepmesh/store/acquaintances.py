@@ -1,0 +1,135 @@
+"""Whom we met and let in, in SQLite: neighbours and what they hold, invitations, issued devices; and small things.
+
+Every function runs inside the transaction of the connection it is given.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+
+from beepmesh.store.contract import Count, Invitation, Issued, Peer, Place
+from beepmesh.store.database import Columns
+from beepmesh.store.log import decode_spans, encode_spans
+from sync import cbor
+from sync.logs import LogId
+from sync.ranges import Ranges
+
+_SEALED_BYTES_MAX = 4_096  # Addresses and ids; nothing here comes from outside unbounded.
+
+
+def note_pending(connection: sqlite3.Connection, added: Iterable[Place], removed: Iterable[Place]) -> None:
+    connection.executemany(
+        "INSERT OR IGNORE INTO pending (feed, lane, seq) VALUES (?, ?, ?)",
+        [(place.feed, place.lane, place.seq) for place in added],
+    )
+    connection.executemany(
+        "DELETE FROM pending WHERE feed = ? AND lane = ? AND seq = ?",
+        [(place.feed, place.lane, place.seq) for place in removed],
+    )
+
+
+def unopened(connection: sqlite3.Connection) -> list[Place]:
+    found = connection.execute(
+        "SELECT pending.feed, pending.lane, pending.seq FROM pending"
+        " JOIN logs ON logs.feed = pending.feed AND logs.lane = pending.lane"
+        " JOIN entries ON entries.key = logs.id << 32 | pending.seq"
+        " WHERE entries.body IS NOT NULL ORDER BY pending.number"
+    )
+    return [Place(feed, lane, seq) for feed, lane, seq in found]
+
+
+def note_settled(connection: sqlite3.Connection, said: Iterable[tuple[bytes, LogId, Ranges]]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO peer_settled VALUES (?, ?, ?, ?)",
+        [(device, *log, encode_spans(settled)) for device, log, settled in said],
+    )
+
+
+def peer_settled(connection: sqlite3.Connection, device: bytes) -> dict[LogId, Ranges]:
+    found = connection.execute("SELECT feed, lane, settled FROM peer_settled WHERE device = ?", (device,))
+    return {LogId(feed, lane): decode_spans(spans) for feed, lane, spans in found}
+
+
+def put_peer(connection: sqlite3.Connection, columns: Columns, peer: Peer) -> None:
+    sealed = columns.seal("peers", peer.device, cbor.encode([peer.transport, peer.address]))
+    connection.execute("INSERT OR REPLACE INTO peers VALUES (?, ?, ?)", (peer.device, peer.last_seen_ms, sealed))
+
+
+def peers(connection: sqlite3.Connection, columns: Columns) -> list[Peer]:
+    found: list[Peer] = []
+    query = "SELECT device, last_seen_ms, sealed FROM peers ORDER BY last_seen_ms DESC, device"
+    for device, last_seen_ms, sealed in connection.execute(query):
+        transport, address = _fields(columns.open("peers", device, sealed))
+        assert isinstance(transport, str)
+        assert isinstance(address, str)
+        found.append(Peer(device, last_seen_ms, transport, address))
+    return found
+
+
+def put_invitation(connection: sqlite3.Connection, columns: Columns, invitation: Invitation) -> None:
+    sealed = columns.seal("invitations", invitation.id, invitation.data)
+    connection.execute(
+        "INSERT OR IGNORE INTO invitations VALUES (?, ?, ?, ?)",
+        (invitation.id, invitation.expires_ms, invitation.burnt_ms, sealed),
+    )
+
+
+def invitations(connection: sqlite3.Connection, columns: Columns) -> list[Invitation]:
+    query = "SELECT id, sealed, expires_ms, burnt_ms FROM invitations ORDER BY expires_ms, id"
+    return [
+        Invitation(number, columns.open("invitations", number, sealed), expires_ms, burnt_ms)
+        for number, sealed, expires_ms, burnt_ms in connection.execute(query)
+    ]
+
+
+def burn(connection: sqlite3.Connection, invitation_id: bytes, now_ms: int) -> bool:
+    query = "UPDATE invitations SET burnt_ms = ? WHERE id = ? AND burnt_ms IS NULL"
+    return connection.execute(query, (now_ms, invitation_id)).rowcount == 1
+
+
+def put_issued(connection: sqlite3.Connection, columns: Columns, issued: Issued) -> None:
+    (number,) = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM issued").fetchone()
+    plain = cbor.encode([issued.device, issued.feed, issued.serial, issued.at_ms])
+    connection.execute("INSERT INTO issued VALUES (?, ?)", (number, columns.seal("issued", b"%d" % number, plain)))
+
+
+def issued(connection: sqlite3.Connection, columns: Columns) -> list[Issued]:
+    found: list[Issued] = []
+    for number, sealed in connection.execute("SELECT number, sealed FROM issued ORDER BY number"):
+        device, feed, serial, at_ms = _fields(columns.open("issued", b"%d" % number, sealed))
+        assert isinstance(device, bytes)
+        assert isinstance(feed, bytes)
+        assert isinstance(serial, bytes)
+        assert isinstance(at_ms, int)
+        found.append(Issued(device, feed, serial, at_ms))
+    return found
+
+
+def count(connection: sqlite3.Connection, more: Mapping[str, int], now_ms: int) -> None:
+    connection.executemany(
+        "INSERT INTO counts VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms",
+        [(name, added, now_ms) for name, added in more.items()],
+    )
+
+
+def counts(connection: sqlite3.Connection) -> dict[str, Count]:
+    found = connection.execute("SELECT name, count, last_ms FROM counts ORDER BY name")
+    return {name: Count(number, last_ms) for name, number, last_ms in found}
+
+
+def get(connection: sqlite3.Connection, columns: Columns, name: str) -> bytes | None:
+    row: tuple[bytes] | None = connection.execute("SELECT sealed FROM blobs WHERE name = ?", (name,)).fetchone()
+    return None if row is None else columns.open("blobs", name.encode(), row[0])
+
+
+def put(connection: sqlite3.Connection, columns: Columns, name: str, value: bytes) -> None:
+    sealed = columns.seal("blobs", name.encode(), value)
+    connection.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?)", (name, sealed))
+
+
+def _fields(plain: bytes) -> list[object]:
+    fields = cbor.decode(plain, bytes_max=_SEALED_BYTES_MAX)
+    assert isinstance(fields, list)
+    return fields

@@ -1,0 +1,247 @@
+"""The SQLite file under the store: how it is opened, migrated, locked, and how its troubles are told.
+
+Law 1: a transaction that ended well is on the disk (WAL, synchronous=FULL): nothing that a power cut could erase is
+       ever acknowledged.
+Law 2: what is deleted is overwritten (secure_delete), and leaves the write-ahead log at the next `forget`.
+Law 3: sqlite3's errors end here; everybody else sees StoreProblem.
+
+The file's format is `PRAGMA user_version`: migrations/0001.sql makes format 1, 0002.sql turns 1 into 2, and so on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from beepmesh.crypto.primitives import CryptoFailure, Entropy, sealed_column_open, sealed_column_seal
+from beepmesh.errors import HomeProblem
+from beepmesh.store.contract import ProblemReason, StoreProblem
+
+BUSY_TIMEOUT_S: Final = 5.0  # A commit of a hundred entries takes some 10 ms; five seconds is a stuck neighbour.
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_PRIMARY: Final = 0xFF  # The low byte of an extended SQLite result code is its family.
+_REASONS: Final[dict[int, ProblemReason]] = {
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_READONLY: "read-only",
+    sqlite3.SQLITE_PERM: "read-only",
+    sqlite3.SQLITE_CANTOPEN: "read-only",
+    sqlite3.SQLITE_BUSY: "busy",
+    sqlite3.SQLITE_LOCKED: "busy",
+}
+_ERRNO_REASONS: Final[dict[int | None, ProblemReason]] = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EACCES: "read-only",
+    errno.EPERM: "read-only",
+    errno.EROFS: "read-only",
+    errno.ENOENT: "read-only",
+}
+
+
+def migrations() -> list[str]:
+    """The scripts in order; the first makes format 1 of an empty file."""
+    paths = sorted(_MIGRATIONS.glob("*.sql"))
+    assert [path.stem for path in paths] == [f"{number:04}" for number in range(1, len(paths) + 1)]
+    return [path.read_text(encoding="utf-8") for path in paths]
+
+
+def statements(script: str) -> list[str]:
+    """The script's statements. sqlite3.executescript commits first, which would undo "all or nothing"."""
+    found: list[str] = []
+    lines = ""
+    for line in script.splitlines(keepends=True):
+        lines += line
+        if sqlite3.complete_statement(lines):
+            found.append(lines)
+            lines = ""
+    assert not [line for line in lines.splitlines() if line.strip() and not line.startswith("--")], "half a statement"
+    return found
+
+
+class Database:
+    """One connection. Reads inside `reading()` see one moment; writes happen inside `writing()`."""
+
+    def __init__(self, path: Path, scripts: Sequence[str] | None = None) -> None:
+        """Open, or make, the file. Raises StoreProblem, and HomeProblem for a file of a newer beepmesh."""
+        self.path = path
+        self.writable = True
+        with self.told():
+            try:
+                self.connection = self._open_writable(migrations() if scripts is None else scripts)
+            except (sqlite3.Error, OSError) as error:
+                if _reason(error) != "read-only" or not path.exists():
+                    raise
+                self.writable = False
+                self.connection = self._open_readable()
+        newest = len(migrations() if scripts is None else scripts)
+        if (found := self._version()) != newest:
+            self.connection.close()
+            raise HomeProblem(
+                f"{self.path} was written by another beepmesh (format {found}; this one knows {newest}). "
+                + (
+                    "Update beepmesh to use it."
+                    if found > newest
+                    else "Make the folder writable to bring it up to date."
+                )
+            )
+
+    def close(self) -> None:
+        with self.told():
+            self.connection.close()
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turns every error of sqlite3 or the disk inside into a StoreProblem."""
+        try:
+            yield
+        except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError):
+            raise  # Our own broken promise, not the disk's.
+        except (sqlite3.Error, OSError) as error:
+            raise StoreProblem(_reason(error), str(self.path), str(error)) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is durable at the end, or nothing of it happened."""
+        if not self.writable:
+            raise StoreProblem("read-only", str(self.path))
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        connection = self.connection
+        with self.told():
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:  # Some errors have rolled back already.
+                    connection.execute("ROLLBACK")
+
+    def forget(self) -> None:
+        """Move the write-ahead log into the file and empty it, as far as other processes let us."""
+        if self.writable:
+            with self.told():
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def file_bytes(self) -> int:
+        paths = (self.path, Path(f"{self.path}-wal"))
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+    def _version(self) -> int:
+        with self.told():
+            return _number(self.connection, "PRAGMA user_version")
+
+    def _open_writable(self, scripts: Sequence[str]) -> sqlite3.Connection:
+        # SQLite gives its companion files the mode of the first one.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = _connect(self.path, "rw")
+        try:
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            migrate(connection, scripts)
+            # A file that can be read but not written lets everything pass but this.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _open_readable(self) -> sqlite3.Connection:
+        """Without writing a byte beside it: WAL wants a shared-memory file, which a read-only folder may not get."""
+        wal = Path(f"{self.path}-wal")
+        for options in ("", "&immutable=1"):
+            if options and wal.exists() and wal.stat().st_size:
+                break  # Immutable would not see what stands in the write-ahead log alone.
+            connection = _connect(self.path, "ro" + options)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            except sqlite3.Error as error:
+                connection.close()
+                if _reason(error) != "read-only":
+                    raise
+            else:
+                return connection
+        raise StoreProblem("read-only", str(self.path), "copy the home folder to a disk that can be written")
+
+
+def migrate(connection: sqlite3.Connection, scripts: Sequence[str]) -> None:
+    """Bring the file to the newest format in one transaction. Leaves a file of a newer format alone."""
+    if _number(connection, "PRAGMA user_version") >= len(scripts):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Asked again: another process may have been first.
+        found = _number(connection, "PRAGMA user_version")
+        for number, script in enumerate(scripts[found:], found + 1):
+            for statement in statements(script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+class Columns:
+    """Seals what names or quotes people. Table, row and column are bound in: no value can be moved to another place."""
+
+    def __init__(self, key: bytes, entropy: Entropy = os.urandom) -> None:
+        self._key = key
+        self._entropy = entropy
+
+    def seal(self, table: str, row: bytes, value: bytes) -> bytes:
+        return sealed_column_seal(self._key, value, _associated(table, row), self._entropy)
+
+    def open(self, table: str, row: bytes, sealed: bytes) -> bytes:
+        """Raises StoreProblem("damaged")."""
+        try:
+            return sealed_column_open(self._key, sealed, _associated(table, row))
+        except CryptoFailure:
+            raise StoreProblem("damaged", f"table {table}", "a sealed value does not open") from None
+
+    def __repr__(self) -> str:
+        return "Columns(...)"
+
+
+def _associated(table: str, row: bytes) -> bytes:
+    return b"beepmesh/column/1|" + table.encode() + b"|sealed|" + row
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,  # The node calls from a worker thread, one call at a time.
+    )
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    assert isinstance(row[0], int)
+    return row[0]
+
+
+def _reason(error: sqlite3.Error | OSError) -> ProblemReason:
+    if isinstance(error, OSError):
+        return _ERRNO_REASONS.get(error.errno, "damaged")
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for the shared-memory file
+        return "full"
+    return _REASONS.get(code & _PRIMARY, "damaged")

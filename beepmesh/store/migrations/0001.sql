@@ -1,0 +1,167 @@
+-- Format 1. Ids, places, times and sizes are in clear; every column called sealed is encrypted under the column key.
+
+-- "beep": `file` and `doctor` tell our store from any other SQLite file.
+PRAGMA application_id = 0x62656570;
+
+CREATE TABLE logs (
+    id INTEGER PRIMARY KEY,
+    feed BLOB NOT NULL,
+    lane INTEGER NOT NULL,
+    settled BLOB NOT NULL,      -- spans, 8 bytes start and 8 bytes stop each, big-endian, sorted, apart
+    tip BLOB NOT NULL,          -- id of the newest settled entry, 32 bytes; empty where it is not held
+    frozen INTEGER NOT NULL,    -- 1 once a fork is proven
+    changed INTEGER NOT NULL,   -- the number of the commit that changed it last
+    entries INTEGER NOT NULL,   -- how many are held
+    body_bytes INTEGER NOT NULL, -- of the bodies that are still here
+    UNIQUE (feed, lane)
+);
+CREATE INDEX logs_changed ON logs (changed);
+
+-- key = log id * 2^32 + seq: one clustered tree in reading order. WITHOUT ROWID (log, seq) holds a quarter of a page
+-- inside the tree and the rest in a page of its own: 4,705 bytes for an entry of 1,600, against 2,079 here.
+-- The body stands last, so that reading the header alone touches no overflow page.
+CREATE TABLE entries (
+    key INTEGER PRIMARY KEY,
+    prev BLOB NOT NULL,
+    time_ms INTEGER NOT NULL,
+    ttl INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    hints BLOB NOT NULL,
+    body_bytes INTEGER NOT NULL,
+    body_hash BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    expires_ms INTEGER NOT NULL, -- when it came here, and its lifetime
+    body BLOB                    -- NULL once erased
+);
+CREATE INDEX entries_expiry ON entries (expires_ms) WHERE body IS NOT NULL;
+
+CREATE TABLE forks (
+    number INTEGER PRIMARY KEY,
+    feed BLOB NOT NULL,
+    lane INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    proof BLOB NOT NULL,         -- CBOR of the two signed headers
+    UNIQUE (feed, lane, seq)
+);
+
+CREATE TABLE pending (
+    number INTEGER PRIMARY KEY,
+    feed BLOB NOT NULL,
+    lane INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    UNIQUE (feed, lane, seq)
+);
+
+CREATE TABLE facts (
+    number INTEGER PRIMARY KEY,
+    feed BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (feed, seq)
+);
+
+CREATE TABLE payloads (
+    number INTEGER PRIMARY KEY,
+    message_id BLOB NOT NULL,
+    feed BLOB,                   -- NULL for own ones
+    lane INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    sender BLOB NOT NULL,
+    sender_person BLOB NOT NULL,
+    received_ms INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    mine INTEGER NOT NULL,
+    ttl INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL, -- by the author's clock
+    sealed BLOB NOT NULL
+);
+CREATE UNIQUE INDEX payloads_own ON payloads (message_id) WHERE mine;
+CREATE UNIQUE INDEX payloads_place ON payloads (feed, lane, seq) WHERE NOT mine;
+CREATE INDEX payloads_living ON payloads (expires_ms) WHERE mine;
+
+CREATE TABLE outbox (
+    message_id BLOB NOT NULL,
+    person BLOB NOT NULL,
+    PRIMARY KEY (message_id, person)
+) WITHOUT ROWID;
+
+CREATE TABLE sealings (
+    message_id BLOB NOT NULL,
+    person BLOB NOT NULL,
+    device BLOB NOT NULL,
+    feed BLOB NOT NULL,
+    lane INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (message_id, person, device, feed, lane, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE peer_settled (
+    device BLOB NOT NULL,
+    feed BLOB NOT NULL,
+    lane INTEGER NOT NULL,
+    settled BLOB NOT NULL,
+    PRIMARY KEY (device, feed, lane)
+) WITHOUT ROWID;
+CREATE INDEX peer_settled_log ON peer_settled (feed, lane);
+
+CREATE TABLE peers (
+    device BLOB PRIMARY KEY,
+    last_seen_ms INTEGER NOT NULL,
+    sealed BLOB NOT NULL         -- transport and address
+) WITHOUT ROWID;
+
+CREATE TABLE invitations (
+    id BLOB PRIMARY KEY,
+    expires_ms INTEGER NOT NULL,
+    burnt_ms INTEGER,
+    sealed BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE issued (
+    number INTEGER PRIMARY KEY,
+    sealed BLOB NOT NULL         -- which person's device has which feed is known nowhere else
+);
+
+CREATE TABLE counts (
+    name TEXT PRIMARY KEY,
+    count INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE blobs (
+    name TEXT PRIMARY KEY,
+    sealed BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- Views: everything below is made again from payloads and outbox by views.py.
+
+CREATE TABLE messages (
+    number INTEGER PRIMARY KEY,  -- that of the first payload which carried it
+    message_id BLOB NOT NULL,
+    person BLOB NOT NULL,
+    payload INTEGER NOT NULL,    -- the number of the payload that gives the row
+    received_ms INTEGER NOT NULL,
+    mine INTEGER NOT NULL,
+    state INTEGER NOT NULL,      -- the highest receipt that we wrote for it
+    UNIQUE (message_id, person)
+);
+CREATE INDEX messages_unread ON messages (state, number) WHERE mine = 0 AND state < 2;
+
+CREATE TABLE receipts (
+    message_id BLOB NOT NULL,
+    person BLOB NOT NULL,
+    state INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    PRIMARY KEY (message_id, person, state)
+) WITHOUT ROWID;
+
+CREATE TABLE marks (
+    message_id BLOB NOT NULL,
+    person BLOB NOT NULL,
+    state INTEGER NOT NULL,
+    PRIMARY KEY (message_id, person)
+) WITHOUT ROWID;

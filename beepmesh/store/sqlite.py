@@ -1,0 +1,228 @@
+"""The store on the disk: `open_store(home, column_key)`. It joins log.py, payloads.py and views.py in transactions.
+
+What it promises stands in contract.py. `column_key` (32 B) comes from the keystore; without it the file shows ids,
+times and sizes, but no name, no text and no address.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
+from beepmesh.messages.entry import NO_PREV, Entry, write
+from beepmesh.messages.inbox import Payload
+from beepmesh.store import acquaintances, log, payloads, views
+from beepmesh.store.contract import (
+    Batch,
+    Changes,
+    Committed,
+    Count,
+    Draft,
+    Fact,
+    Fork,
+    Invitation,
+    Issued,
+    LedgerLine,
+    Message,
+    MessageQuery,
+    Peer,
+    Place,
+    ReadResult,
+    Size,
+    Unsealed,
+)
+from beepmesh.store.database import Columns, Database
+from sync.logs import LogId, LogState
+from sync.ranges import Ranges
+
+FILE_NAME: Final = "store.db"
+
+
+def open_store(home: Path, column_key: bytes, entropy: Entropy = os.urandom) -> SqliteStore:
+    """The store in that folder, made if there is none. Raises StoreProblem, or HomeProblem for a newer format.
+
+    A home that can only be read opens with `writable` False.
+    """
+    return SqliteStore(Database(home / FILE_NAME), Columns(column_key, entropy))
+
+
+class SqliteStore:
+    def __init__(self, database: Database, columns: Columns) -> None:
+        self._database = database
+        self._columns = columns
+
+    @property
+    def writable(self) -> bool:
+        return self._database.writable
+
+    def close(self) -> None:
+        self._database.close()
+
+    # --- logs ---
+    def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
+        with self._database.writing() as connection:
+            logs = log.LogWriter(connection, now_ms)
+            logs.add(batch.entries)
+            for log_id, given_up in batch.settled:
+                logs.settle(log_id, given_up)
+            written = tuple(_write(logs, draft, keys[draft.control], now_ms) for draft in batch.drafts)
+            for fork in batch.forks:
+                logs.freeze(fork)
+            self._remember(connection, batch, written)
+            acquaintances.note_pending(connection, batch.pending_add, batch.pending_remove)
+            acquaintances.note_settled(connection, batch.peer_settled)
+            acquaintances.count(connection, batch.counts, now_ms)
+            return Committed(written, logs.finish())
+
+    def _remember(self, connection: sqlite3.Connection, batch: Batch, written: tuple[Entry, ...]) -> None:
+        payloads.learn(connection, self._columns, batch.facts)
+        for draft, entry in zip(batch.drafts, written, strict=True):
+            payloads.note_sealed(connection, draft.sealed_to, entry)
+            if draft.statement is not None:
+                fact = Fact(entry.feed, entry.seq, draft.statement.kind, draft.statement.data)
+                payloads.learn(connection, self._columns, (fact,))
+        fresh = payloads.keep(connection, self._columns, batch.payloads)
+        addressed = payloads.address(connection, batch.outbox)
+        views.fold(connection, self._columns, fresh, addressed)
+
+    def states(self) -> dict[LogId, LogState]:
+        with self._database.reading() as connection:
+            return log.states(connection)
+
+    def frozen(self) -> set[LogId]:
+        with self._database.reading() as connection:
+            return log.frozen(connection)
+
+    def forks(self) -> list[Fork]:
+        with self._database.reading() as connection:
+            return log.forks(connection)
+
+    def changed_since(self, version: int) -> Changes:
+        with self._database.reading() as connection:
+            return Changes(log.newest_change(connection), log.states(connection, version))
+
+    def read(self, log_id: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
+        with self._database.reading() as connection:
+            return log.read(connection, log_id, start, stop, bytes_max, with_prev=with_prev)
+
+    def entry(self, log_id: LogId, seq: int) -> Entry | None:
+        with self._database.reading() as connection:
+            return log.entry_at(connection, log_id, seq)
+
+    def expire(self, now_ms: int) -> int:
+        with self._database.writing() as connection:
+            erased = log.expire(connection, now_ms)
+        if erased:
+            self._database.forget()
+        return erased
+
+    # --- people's side ---
+    def facts(self) -> list[Fact]:
+        with self._database.reading() as connection:
+            return payloads.facts(connection, self._columns)
+
+    def messages(self, query: MessageQuery) -> list[Message]:
+        with self._database.reading() as connection:
+            return views.messages(connection, self._columns, query)
+
+    def find(self, prefix: bytes | str) -> list[Message]:
+        with self._database.reading() as connection:
+            return views.find(connection, self._columns, prefix)
+
+    def own_payload(self, message_id: bytes) -> Payload | None:
+        with self._database.reading() as connection:
+            return payloads.own_payload(connection, self._columns, message_id)
+
+    def ledger(self, message_id: bytes, now_ms: int) -> list[LedgerLine]:
+        with self._database.reading() as connection:
+            return views.ledger(connection, message_id, now_ms)
+
+    def unsealed(self, now_ms: int, persons: Collection[bytes] | None = None) -> list[Unsealed]:
+        with self._database.reading() as connection:
+            return payloads.unsealed(connection, now_ms, persons)
+
+    def unreceipted(self, limit: int = 1_000) -> list[Message]:
+        with self._database.reading() as connection:
+            return views.unreceipted(connection, self._columns, limit)
+
+    def unopened(self) -> list[Place]:
+        with self._database.reading() as connection:
+            return acquaintances.unopened(connection)
+
+    # --- neighbours, invitations, odds and ends ---
+    def peer_settled(self, device: bytes) -> dict[LogId, Ranges]:
+        with self._database.reading() as connection:
+            return acquaintances.peer_settled(connection, device)
+
+    def peers(self) -> list[Peer]:
+        with self._database.reading() as connection:
+            return acquaintances.peers(connection, self._columns)
+
+    def put_peer(self, peer: Peer) -> None:
+        with self._database.writing() as connection:
+            acquaintances.put_peer(connection, self._columns, peer)
+
+    def put_invitation(self, invitation: Invitation) -> None:
+        with self._database.writing() as connection:
+            acquaintances.put_invitation(connection, self._columns, invitation)
+
+    def invitations(self) -> list[Invitation]:
+        with self._database.reading() as connection:
+            return acquaintances.invitations(connection, self._columns)
+
+    def burn(self, invitation_id: bytes, now_ms: int) -> bool:
+        with self._database.writing() as connection:
+            return acquaintances.burn(connection, invitation_id, now_ms)
+
+    def put_issued(self, issued: Issued) -> None:
+        with self._database.writing() as connection:
+            acquaintances.put_issued(connection, self._columns, issued)
+
+    def issued(self) -> list[Issued]:
+        with self._database.reading() as connection:
+            return acquaintances.issued(connection, self._columns)
+
+    def counts(self) -> dict[str, Count]:
+        with self._database.reading() as connection:
+            return acquaintances.counts(connection)
+
+    def get(self, name: str) -> bytes | None:
+        with self._database.reading() as connection:
+            return acquaintances.get(connection, self._columns, name)
+
+    def put(self, name: str, value: bytes) -> None:
+        with self._database.writing() as connection:
+            acquaintances.put(connection, self._columns, name, value)
+
+    def size(self) -> Size:
+        with self._database.reading() as connection:
+            entries, body_bytes = log.size(connection)
+        return Size(entries, body_bytes, self._database.file_bytes())
+
+    def rebuild_views(self) -> None:
+        with self._database.writing() as connection:
+            views.rebuild(connection, self._columns)
+
+
+def _write(logs: log.LogWriter, draft: Draft, key: SigningKey, now_ms: int) -> Entry:
+    log_id = LogId(sha256(key.public)[:16], draft.lane)
+    seq, last = logs.last(log_id)
+    assert last is not None or seq == 0, "the newest own entry is always held"
+    hints, body = draft.make(log_id.feed, draft.lane, seq)
+    entry = write(
+        key,
+        lane=draft.lane,
+        seq=seq,
+        prev=NO_PREV if last is None else last.id,
+        time_ms=now_ms if last is None else max(now_ms, last.time_ms + 1),
+        ttl=draft.ttl,
+        priority=draft.priority,
+        hints=hints,
+        body=body,
+    )
+    logs.add((entry,))
+    return entry
