@@ -139,9 +139,11 @@ class Transport(Protocol):
 
     def addresses(self) -> list[str]:
         """Where this transport listens now, as HOST:PORT: what another node may dial. Empty when it only dials."""
+        ...
 
     def remember(self, addresses: Iterable[str]) -> None:
         """Last-known addresses (HOST:PORT or HOST) to try where discovery finds nothing. Others ignore it."""
 
     def known(self) -> list[str]:
         """Addresses that led to an established link, newest first: worth keeping for `remember` at the next start."""
+        ...

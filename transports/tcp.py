@@ -108,7 +108,7 @@ class ListenTransport:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
-        self.spec = f"listen:{address_text((host, port))}"
+        self.spec = f"listen:{address_text((host, port))}" if host else f"listen:{port}"
         self.failures: Counter[str] = Counter()
         self._addresses: list[str] = []
 
