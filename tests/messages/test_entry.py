@@ -1,0 +1,126 @@
+"""Entries: one encoding, hash links that carry one signature over a run, bodies that may go."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beepmesh.crypto.primitives import SigningKey
+from beepmesh.errors import Refused
+from beepmesh.messages.entry import (
+    BODY_BYTES_MAX,
+    NO_PREV,
+    PACKED_BYTES_MAX,
+    Entry,
+    pack,
+    restore,
+    unpack,
+    unpack_run,
+    verify_entry,
+    verify_run,
+    write,
+)
+
+KEY = SigningKey(bytes(range(32)))
+
+
+def chain(count: int, *, hints: bytes = b"", body: bytes = b"body", start_ms: int = 1_000) -> list[Entry]:
+    entries: list[Entry] = []
+    prev = NO_PREV
+    for seq in range(count):
+        entry = write(
+            KEY, lane=1, seq=seq, prev=prev, time_ms=start_ms + seq, ttl=5, priority=2, hints=hints, body=body
+        )
+        entries.append(entry)
+        prev = entry.id
+    return entries
+
+
+def sent(entries: list[Entry]) -> list[Entry]:
+    first = entries[0]
+    return unpack_run(
+        [pack(entry) for entry in entries], feed=first.feed, lane=first.lane, start=first.seq, prev=first.prev
+    )
+
+
+def test_a_run_arrives_as_it_was_written_and_verifies() -> None:
+    entries = chain(5, hints=b"\1\2\3\4")
+    assert sent(entries) == entries
+    verify_run(KEY.public, entries)
+
+
+def test_an_entry_to_one_device_costs_at_most_79_bytes_beside_its_body() -> None:
+    (entry,) = chain(1, hints=b"\1\2\3\4", body=b"x" * 300)
+    assert len(pack(entry)) - 300 + 3 == 79  # 3: the CBOR byte string head inside a RUN
+
+
+def test_an_erased_body_leaves_a_header_that_verifies() -> None:
+    entries = chain(3)
+    entries[1] = entries[1].erased()
+    arrived = sent(entries)
+    assert arrived[1].body is None
+    assert [entry.id for entry in arrived] == [entry.id for entry in chain(3)]
+    verify_run(KEY.public, arrived)
+    assert verify_entry(KEY.public, arrived[1])
+
+
+def test_restore_gives_the_same_entry() -> None:
+    (entry,) = chain(1, hints=b"abcd")
+    assert restore(entry[:10], entry.signature, entry.body) == entry
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_a_changed_body_anywhere_in_a_run_breaks_it(at: int) -> None:
+    packed = [pack(entry) for entry in chain(3)]
+    packed[at] = packed[at][:-1] + bytes([packed[at][-1] ^ 1])
+    first = chain(1)[0]
+    entries = unpack_run(packed, feed=first.feed, lane=1, start=0, prev=NO_PREV)
+    with pytest.raises(Refused, match="bad-signature"):
+        verify_run(KEY.public, entries)
+
+
+def test_a_run_out_of_order_is_a_broken_link() -> None:
+    first, second, third = chain(3)
+    with pytest.raises(Refused, match="broken-link"):
+        verify_run(KEY.public, [first, third, second])
+
+
+def test_another_log_or_place_does_not_verify() -> None:
+    (entry,) = chain(1)
+    for changed in ({"lane": 0}, {"seq": 1}, {"feed": bytes(16)}, {"prev": bytes([1]) * 32}):
+        place = {"feed": entry.feed, "lane": 1, "seq": 0, "prev": NO_PREV} | changed
+        moved = unpack(pack(entry), **place)  # type: ignore[arg-type]  # one dict of mixed values keeps the cases short
+        assert not verify_entry(KEY.public, moved)
+
+
+def test_every_truncation_is_refused_or_does_not_verify() -> None:
+    (entry,) = chain(1, hints=b"abcd", body=b"x")
+    packed = pack(entry)
+    for size in range(len(packed)):
+        try:
+            cut = unpack(packed[:size], feed=entry.feed, lane=1, seq=0, prev=NO_PREV)
+        except Refused as refused:
+            assert refused.reason == "entry-malformed"
+        else:
+            assert not verify_entry(KEY.public, cut)
+
+
+def test_one_byte_beyond_the_largest_body_is_refused() -> None:
+    (entry,) = chain(1, body=bytes(BODY_BYTES_MAX))
+    assert sent([entry]) == [entry]
+    with pytest.raises(Refused, match="entry-oversized"):
+        unpack(pack(entry) + b"x", feed=entry.feed, lane=1, seq=0, prev=NO_PREV)
+    with pytest.raises(Refused, match="entry-oversized"):
+        unpack(bytes(PACKED_BYTES_MAX + 1), feed=entry.feed, lane=1, seq=0, prev=NO_PREV)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_an_entry_or_refused(data: bytes) -> None:
+    try:
+        entry = unpack(data, feed=bytes(16), lane=0, seq=0, prev=NO_PREV)
+    except Refused:
+        return
+    assert pack(entry) == data
+    assert not verify_entry(KEY.public, entry)
