@@ -1,0 +1,118 @@
+"""What goes into a session (past tense) and what comes out of it (orders), see session.py for who does what when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sync.logs import LogId
+from sync.ranges import Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The link is up. The first input, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordReceived:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunRead:
+    """The answer to one ReadRun. Whatever of the span is in neither `packed` nor `gone` is asked for again."""
+
+    log: LogId
+    start: int
+    prev: bytes | None
+    """32 B, the id of entry start - 1, if it was asked for; None when start is 0 or nothing could be read."""
+    packed: tuple[bytes, ...]
+    """Consecutive entries from start on; at least one, if the entry at start is held."""
+    gone: Ranges
+    """What of the span is settled and not held."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDone:
+    """A TakeRun was dealt with. Comes after the commit, and after the LogsGrew of that commit."""
+
+    log: LogId
+    start: int
+    count: int
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogsGrew:
+    """More is settled in these logs than before, from whatever source; it is durable and in the shared mapping."""
+
+    logs: tuple[LogId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCame:
+    """It is as late as a WakeAt asked for, or later."""
+
+
+Input: TypeAlias = Started | RecordReceived | RunRead | RunDone | LogsGrew | TimeCame
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this record, after all earlier ones."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRun:
+    """Read entries [start, stop) of a log, as many as bytes_max allows; answer with one RunRead."""
+
+    log: LogId
+    start: int
+    stop: int
+    bytes_max: int
+    """Packed bytes, unless the first entry alone is larger."""
+    with_prev: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakeRun:
+    """The peer pushed these consecutive entries. Verify, commit, answer with one RunDone."""
+
+    log: LogId
+    start: int
+    prev: bytes | None
+    """32 B, the id of entry start - 1 by the peer's word; None when it is our own tip, or start is 0."""
+    packed: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettled:
+    """All we know the peer to have settled in this log."""
+
+    log: LogId
+    settled: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Neither side lacks anything the other could give, and each knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Give TimeCame at this time (same clock as `now`) or soon after."""
+
+    when: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """The peer broke the protocol, for this reason. Close the link; this session does nothing more."""
+
+    reason: str
+
+
+Output: TypeAlias = Send | ReadRun | TakeRun | PeerSettled | Level | WakeAt | Hangup
