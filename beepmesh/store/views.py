@@ -10,6 +10,7 @@ marks      what we said about others': highest for each (message, author), thoug
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,6 +26,7 @@ ViewRow = tuple[int, int, int, int, int]  # number, payload, received_ms, mine, 
 
 _VIEW = "SELECT number, payload, received_ms, mine, state FROM messages"
 _ID_HEX = 32
+_ID_PREFIX = re.compile(r"[0-9a-fA-F]{0,32}", re.ASCII)
 
 
 def fold(
@@ -69,13 +71,11 @@ def messages(connection: sqlite3.Connection, columns: Columns, query: MessageQue
 
 
 def find(connection: sqlite3.Connection, columns: Columns, prefix: bytes | str) -> list[Message]:
-    try:
-        least, most = (
-            (prefix, prefix)
-            if isinstance(prefix, bytes)
-            else (bytes.fromhex(prefix.ljust(_ID_HEX, "0")), bytes.fromhex(prefix.ljust(_ID_HEX, "f")))
-        )
-    except ValueError:  # not hex
+    if isinstance(prefix, bytes):
+        least = most = prefix
+    elif _ID_PREFIX.fullmatch(prefix):
+        least, most = (bytes.fromhex(prefix.ljust(_ID_HEX, digit)) for digit in "0f")
+    else:
         return []
     rows = connection.execute(
         f"{_VIEW} WHERE message_id BETWEEN ? AND ? ORDER BY mine DESC, number LIMIT ?", (least, most, FIND_MAX)
