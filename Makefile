@@ -48,11 +48,11 @@ clean: ## remove .venv and every cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A .venv that does not start (its Python was upgraded away) or stood elsewhere (the folder was moved) is made anew.
-$(shell if [ -e .venv/made ]; then \
-	$(BIN)/python -c '' 2>/dev/null && [ "$$(cat .venv/made)" = "$(CURDIR)" ] || rm -rf .venv; fi)
+SOUND = { $(BIN)/python -c '' && grep -qF '$(CURDIR)/.venv' $(BIN)/activate; } 2>/dev/null
+$(shell $(SOUND) || rm -f .venv/made)
 
 .venv/made: | need-python
-	@if ! { [ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1; }; then \
+	@if ! $(SOUND); then \
 		echo "Making .venv with $(PYTHON)"; rm -rf .venv; \
 		if "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then "$(PYTHON)" -m venv .venv; \
 		elif "$(PYTHON)" -c 'import pip, venv' 2>/dev/null; then \
@@ -64,7 +64,7 @@ $(shell if [ -e .venv/made ]; then \
 			exit 1; \
 		fi; \
 	fi
-	@echo "$(CURDIR)" > $@
+	@touch $@
 
 .PHONY: need-python
 need-python:
