@@ -225,8 +225,33 @@ def test_loopback_hosts_start_programs_and_end_them() -> None:
     assert process.returncode == -9
 
 
-def test_the_reason_why_hosts_cannot_be_made_is_words() -> None:
+def test_this_machine_gets_an_answer_in_words_or_hosts() -> None:
     reason = can_make_hosts()
     assert reason is None or len(reason) > 10
-    if os.geteuid() != 0:
-        assert reason == "only root can make network namespaces"
+
+
+@pytest.mark.parametrize(
+    ("uid", "programs", "reason"),
+    [
+        (1000, "/usr/sbin", "only root can make network namespaces"),
+        (0, "/nowhere", "the program ip is missing (Debian: apt-get install iproute2)"),
+    ],
+)
+def test_why_hosts_cannot_be_made_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, uid: int, programs: str, reason: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setenv("PATH", programs)
+    assert can_make_hosts.__wrapped__() == reason
+
+
+@needs_hosts
+def test_a_refusing_system_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "ip"
+    program.write_text('#!/bin/sh\n[ "$2" = list ] && exit 0\necho Operation not permitted >&2; exit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    reason = can_make_hosts.__wrapped__()
+    assert reason is not None
+    assert reason.startswith("the system refuses: ip netns add")
+    assert reason.endswith("Operation not permitted")
