@@ -1,0 +1,368 @@
+"""The home of one device: its folder, keystore, store, roster and settings, without any network.
+
+    keystore.cbor   every secret of the device        store.db     entries, and what was opened of them
+    config.toml     what a person set                 node.lock, keystore.lock, wake.sock     between processes
+
+Laws
+1. A home is made whole or not at all: it is built in `.making` and moved into place, the keystore last. So the first
+   entries of a log are written once, and never again with other words: that would be a fork of our own.
+2. Several processes may use one home. What they share goes through the store's transactions; the keystore is changed
+   under `keystore.lock` only, and read again first.
+3. A prekey's secret is in the keystore before its bundle is in the log.
+4. A clock behind what headquarters signed is a clock that lost its battery: nothing is dated before that time here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from beepmesh import locks
+from beepmesh.author import control_draft, feed_certificate_draft
+from beepmesh.config import Config, load
+from beepmesh.crypto.keystore import Keystore
+from beepmesh.crypto.primitives import SigningKey
+from beepmesh.errors import HomeProblem, Refused
+from beepmesh.store.contract import Batch, Committed, Fact, ReadResult, Statement, Store, StoreProblem
+from beepmesh.store.sqlite import FILE_NAME as STORE_NAME
+from beepmesh.store.sqlite import open_store
+from beepmesh.trust import clock
+from beepmesh.trust.facts import (
+    DEVICE_CERTIFICATE,
+    FEED_CERTIFICATE,
+    PREKEY_BUNDLE,
+    device_certificate_data,
+    feed_certificate_data,
+    prekey_bundle_data,
+)
+from beepmesh.trust.identity import Identity, found
+from beepmesh.trust.roster import Roster
+from sync.logs import LogId, LogState
+
+KEYSTORE_NAME: Final = "keystore.cbor"
+EARLIEST_MS: Final = 1_767_225_600_000  # 2026-01-01: there was no beepmesh before.
+_MAKING: Final = ".making"
+_COLUMNS_LABEL: Final = b"beepmesh/columns/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What other processes on this home have done since the last look."""
+
+    states: dict[LogId, LogState]
+    facts: tuple[Fact, ...]
+    identity_changed: bool
+
+
+class Home:
+    """An open home. Made by `found`, `admit` or `open`; used by one thread at a time."""
+
+    def __init__(self, path: Path, keystore: Keystore, passphrase: str | None, store: Store, config: Config) -> None:
+        self.path = path
+        self.identity = Identity.decode(keystore.secrets)
+        self.store = store
+        self.config = config
+        self.roster = Roster(self.identity.root_public)
+        self._keystore = keystore
+        self._passphrase = passphrase
+        self._keystore_stamp = _stamp(path / KEYSTORE_NAME)
+        self._version = 0
+        self._seen: dict[LogId, LogState] = {}
+        self.facts_refused = 0
+        self._facts_known = 0
+        self._learn_facts()
+
+    # How a home comes to be.
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """Whether that folder holds an identity."""
+        return (path / KEYSTORE_NAME).exists()
+
+    @classmethod
+    def found(cls, path: Path, org_name: str, person_name: str, passphrase: str | None, now_ms: int) -> Home:
+        """A new organisation with this device as its root, registrar and headquarters. Raises HomeProblem, Usage."""
+        _refuse_occupied(path)
+        if now_ms < EARLIEST_MS:
+            raise HomeProblem(
+                "This device's clock is years behind, and everything in the organisation would be dated by it. Set it."
+            )
+        return cls.admit(path, found(org_name, person_name, now_ms // 1_000, os.urandom), passphrase, now_ms)
+
+    @classmethod
+    def admit(cls, path: Path, identity: Identity, passphrase: str | None, now_ms: int) -> Home:
+        """The home of a device that was let in: its secrets, and the first entries of its two feeds.
+
+        Raises HomeProblem where there is an identity already, or the disk refuses: then nothing has been made.
+        """
+        with _told(path):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locks.waiting(path / "keystore.lock"):
+                _clear_unfinished(path)
+                _refuse_occupied(path)
+                making = path / _MAKING
+                making.mkdir(mode=0o700)
+                _fill(making, identity, passphrase, now_ms)
+                _move_in(making, path)
+        return cls.open(path, passphrase)
+
+    @classmethod
+    def open(cls, path: Path, passphrase: str | None = None) -> Home:
+        """Raises HomeProblem for no home, a damaged or an unreadable one, and Locked for its passphrase."""
+        if not cls.exists(path):
+            raise HomeProblem(
+                f"There is no identity in {path}. Make an organisation with `beepmesh org create`, enter one with"
+                " `beepmesh join`, or name another home with --home."
+            )
+        config = load(path)
+        keystore = Keystore.open(path / KEYSTORE_NAME, passphrase)
+        if not (path / STORE_NAME).exists():
+            # A new one would begin our logs again: two beginnings are what a thief's copy looks like.
+            raise HomeProblem(f"The store {path / STORE_NAME} is missing. Put it back, or join again in a new home.")
+        store = open_store(path, keystore.subkey(_COLUMNS_LABEL))
+        try:
+            return cls(path, keystore, passphrase, store, config)
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        self.store.close()
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Home({str(self.path)!r}, {self.identity!r})"
+
+    # Time.
+
+    @property
+    def trusted_s(self) -> int:
+        """The newest time that headquarters signed and we know of."""
+        return max(self.roster.trusted_s, self.identity.trusted_s)
+
+    def believed_s(self, now_ms: int) -> int:
+        """The time for judging certificates and prekeys."""
+        return clock.believed_s(now_ms // 1_000, self.trusted_s)
+
+    def believed_ms(self, now_ms: int) -> int:
+        """The time for judging what has expired: ours while it is plausible."""
+        believed_s = self.believed_s(now_ms)
+        return now_ms if believed_s == now_ms // 1_000 else believed_s * 1_000
+
+    def dated_ms(self, now_ms: int) -> int:
+        """The time to write: what our clock says, but not before law 4."""
+        return max(now_ms, self.trusted_s * 1_000)
+
+    # Writing.
+
+    def keys(self) -> Mapping[bool, SigningKey]:
+        """The signing keys of our control feed (True) and our message feed (False)."""
+        return {True: self.identity.device_key, False: self.identity.feed_key}
+
+    def commit(self, batch: Batch, now_ms: int) -> Committed:
+        """One durable transaction; then the roster knows our own statements, and a running node is told.
+
+        Raises StoreProblem, leaving everything as it was.
+        """
+        done = self.store.commit(batch, keys=self.keys(), now_ms=self.dated_ms(now_ms))
+        for draft, entry in zip(batch.drafts, done.written, strict=True):
+            if draft.statement is not None:
+                self.roster.load(Fact(entry.feed, entry.seq, draft.statement.kind, draft.statement.data))
+        self.wake()
+        return done
+
+    @contextmanager
+    def changing_identity(self) -> Iterator[None]:
+        """Hold the keystore against other processes, with their last changes read. Raises HomeProblem."""
+        if not self.store.writable:
+            raise StoreProblem("read-only", str(self.path))
+        with ExitStack() as stack:
+            with _told(self.path):
+                stack.enter_context(locks.waiting(self.path / "keystore.lock"))
+            self._reread_identity()
+            yield
+
+    def save_identity(self, identity: Identity) -> None:
+        """Durably. Only inside `changing_identity`."""
+        self._keystore.save(identity.encode())
+        self._keystore_stamp = _stamp(self._keystore.path)
+        self.identity = identity
+
+    # Other processes.
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the one node of this home. Raises HomeProblem naming the process that is."""
+        with ExitStack() as stack:
+            try:
+                with _told(self.path):
+                    stack.enter_context(locks.at_once(self.path / "node.lock"))
+            except locks.Held as held:
+                who = f"process {held.holder}" if held.holder else "another process"
+                raise HomeProblem(
+                    f"A node runs on {self.path} already ({who}). Use it, stop it, or name another home with --home."
+                ) from None
+            yield
+
+    def node_process(self) -> int | None:
+        """The process of the node that runs on this home, 0 if it left no number; None if none does."""
+        return locks.holder(self.path / "node.lock")
+
+    @property
+    def wake_path(self) -> Path:
+        """Where a running node listens for `wake`."""
+        return self.path / "wake.sock"
+
+    def wake(self) -> None:
+        """Tell a running node that something was written. Where none listens nothing happens: it looks by itself."""
+        if sys.platform == "win32" or not self.wake_path.exists():
+            return
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(b"!", str(self.wake_path))
+
+    def refresh(self) -> Refreshed:
+        """Learn what others wrote: log states for the caller, facts for the roster, and our own newest secrets.
+
+        The first call gives every log. Raises StoreProblem, Locked where the passphrase was changed meanwhile.
+        """
+        changes = self.store.changed_since(self._version)
+        self._version = changes.version
+        fresh = {log: state for log, state in changes.states.items() if self._seen.get(log) != state}
+        self._seen.update(fresh)
+        facts = self._learn_facts() if any(log.lane == 0 for log in fresh) else ()
+        before = self.identity
+        if _stamp(self._keystore.path) != self._keystore_stamp:
+            self._reread_identity()
+        return Refreshed(fresh, facts, self.identity is not before)
+
+    def unopened(self) -> tuple[ReadResult, ...]:
+        """The entries that nobody here could open yet, each as it is read from the store."""
+        return tuple(
+            self.store.read(LogId(place.feed, place.lane), place.seq, place.seq + 1, bytes_max=0, with_prev=False)
+            for place in self.store.unopened()
+        )
+
+    def _learn_facts(self) -> tuple[Fact, ...]:
+        """Those that the roster has not been told. They come in the order of learning, so they stand at the end."""
+        known = self.store.facts()
+        fresh = tuple(known[self._facts_known :])
+        self._facts_known = len(known)
+        for fact in fresh:
+            try:
+                self.roster.load(fact)
+            except Refused:
+                # An earlier version took it and this one does not: one fact less must not close the home.
+                self.facts_refused += 1
+        return fresh
+
+    def _reread_identity(self) -> None:
+        path = self.path / KEYSTORE_NAME
+        stamp = _stamp(path)
+        if stamp != self._keystore_stamp:
+            self._keystore = Keystore.open(path, self._passphrase)
+            self._keystore_stamp = stamp
+            self.identity = Identity.decode(self._keystore.secrets)
+
+
+def first_statements(identity: Identity) -> tuple[Statement, Statement]:
+    """(for the control feed, for the message feed): who we are, and that our feed is a member's."""
+    issuer = identity.issuer_certificate
+    return (
+        Statement(DEVICE_CERTIFICATE, device_certificate_data(identity.device_certificate, issuer)),
+        Statement(FEED_CERTIFICATE, feed_certificate_data(identity.feed_certificate, issuer)),
+    )
+
+
+def _fill(making: Path, identity: Identity, passphrase: str | None, now_ms: int) -> None:
+    """Everything a new home holds, closed again and durable."""
+    believed_s = clock.believed_s(now_ms // 1_000, identity.trusted_s)
+    ring, bundle = identity.prekeys.rotate(believed_s, identity.device_key, os.urandom)
+    identity = identity.with_prekeys(ring)
+    keystore = Keystore.create(making / KEYSTORE_NAME, identity.encode(), passphrase=passphrase)
+    store = open_store(making, keystore.subkey(_COLUMNS_LABEL))
+    try:
+        device, feed = first_statements(identity)
+        prekey = Statement(PREKEY_BUNDLE, prekey_bundle_data(bundle.encode()))
+        drafts = (control_draft(device, identity), control_draft(prekey, identity), feed_certificate_draft(feed))
+        store.commit(
+            Batch(drafts=drafts),
+            keys={True: identity.device_key, False: identity.feed_key},
+            now_ms=max(now_ms, believed_s * 1_000),
+        )
+    finally:
+        store.close()
+
+
+def _move_in(making: Path, home: Path) -> None:
+    names = sorted(path.name for path in making.iterdir() if path.name != KEYSTORE_NAME)
+    for name in (*names, KEYSTORE_NAME):
+        os.replace(making / name, home / name)
+        _make_durable(home)
+    making.rmdir()
+
+
+def _clear_unfinished(path: Path) -> None:
+    """Remove what a crash in the middle of making this home left. Its logs have been seen by nobody."""
+    making = path / _MAKING
+    if not making.exists():
+        return
+    if (making / KEYSTORE_NAME).exists() and not Home.exists(path):
+        for name in (STORE_NAME, STORE_NAME + "-wal", STORE_NAME + "-shm"):
+            (path / name).unlink(missing_ok=True)
+    shutil.rmtree(making)
+
+
+def _refuse_occupied(path: Path) -> None:
+    if Home.exists(path):
+        raise HomeProblem(
+            f"There is an identity in {path} already. One home is one device: name another home with --home."
+        )
+    if (path / STORE_NAME).exists() and not (path / _MAKING).exists():
+        raise HomeProblem(
+            f"There is a store in {path} without its keystore. Put the keystore back, or name another home with --home."
+        )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turns the system's errors about files into words."""
+    try:
+        yield
+    except OSError as error:
+        raise HomeProblem(
+            f"The home {path} cannot be used ({error.strerror}). Make it writable, or name another with --home."
+        ) from error
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Changes whenever the file is replaced."""
+    with _told(path):
+        found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _make_durable(folder: Path) -> None:
+    """Names in a folder are durable once it is. Windows has no such call."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,126 @@
+"""What a device owes to the passing of days: fresh prekeys and no old ones, waiting messages sealed, old bodies erased.
+
+Each may be repeated without harm, and cut off at any moment by a power cut: the next call does what is left.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from beepmesh.author import Composed, compose, control_draft, sealable_devices
+from beepmesh.crypto.prekeys import HeldPrekey, PrekeyBundle, decode_bundle, sign_bundle
+from beepmesh.home import Home
+from beepmesh.messages.content import Receipts, decode_content
+from beepmesh.store.contract import Batch, Draft, Statement, Unsealed
+from beepmesh.trust.facts import PREKEY_BUNDLE, parts_of, prekey_bundle_data
+
+SEALED_MAX: Final = 64  # Entries made in one transaction: at most 0.7 s for which other processes wait.
+
+
+def rotate_prekeys(home: Home, now_ms: int) -> bool:
+    """Publish a new prekey if one is due, and destroy those that have outlived their time. True if one was published.
+
+    Raises StoreProblem, HomeProblem, or Locked where the passphrase was changed meanwhile.
+    """
+    believed_s, now_s = home.believed_s(now_ms), now_ms // 1_000
+    ring = home.identity.prekeys
+    ended = len(ring.destroy(now_s, home.trusted_s).held) < len(ring.held)
+    if not ended and not ring.due(believed_s) and _is_published(home, believed_s):
+        return False
+    with home.changing_identity():
+        ring = home.identity.prekeys.destroy(now_s, home.trusted_s)
+        bundle: PrekeyBundle | None = None
+        if ring.due(believed_s):
+            ring, bundle = ring.rotate(believed_s, home.identity.device_key, os.urandom)
+        # The secret is durable before anybody can seal to it.
+        home.save_identity(home.identity.with_prekeys(ring))
+        if bundle is None and not _is_published(home, believed_s):
+            # The last time, power went between the keystore and the log.
+            bundle = _bundle_of(home, ring.held[-1])
+        if bundle is not None:
+            statement = Statement(PREKEY_BUNDLE, prekey_bundle_data(bundle.encode()))
+            home.commit(Batch(drafts=(control_draft(statement, home.identity),)), now_ms)
+    return bundle is not None
+
+
+def seal_waiting(home: Home, now_ms: int) -> int:
+    """Seal living messages to those devices of their recipients that can be sealed to by now; returns to how many."""
+    total = 0
+    drafts: list[Draft] = []
+    for message_id, waiting in _waiting(home, now_ms).items():
+        drafts += _sealed_again(home, message_id, waiting, now_ms).drafts
+        if len(drafts) >= SEALED_MAX:
+            total += _write(home, drafts, now_ms)
+            drafts = []
+    return total + _write(home, drafts, now_ms)
+
+
+def expire(home: Home, now_ms: int) -> int:
+    """Erase the bodies that have outlived their time, by the time we believe; returns how many."""
+    return home.store.expire(home.believed_ms(now_ms))
+
+
+def _write(home: Home, drafts: list[Draft], now_ms: int) -> int:
+    if drafts:
+        home.commit(Batch(drafts=tuple(drafts)), now_ms)
+    return sum(len(draft.sealed_to) for draft in drafts)
+
+
+def _waiting(home: Home, now_ms: int) -> dict[bytes, list[Unsealed]]:
+    """By message: the recipients of whom some device could be sealed to now, and was not."""
+    believed_s = home.believed_s(now_ms)
+    reachable: dict[bytes, frozenset[bytes]] = {}
+    found: dict[bytes, list[Unsealed]] = {}
+    for item in home.store.unsealed(home.believed_ms(now_ms)):
+        if item.person not in reachable:
+            devices = sealable_devices(item.person, identity=home.identity, roster=home.roster, believed_s=believed_s)
+            reachable[item.person] = frozenset(
+                device.device for device in devices if home.roster.bundle(device.device, believed_s) is not None
+            )
+        if reachable[item.person] - item.devices:
+            found.setdefault(item.message_id, []).append(item)
+    return found
+
+
+def _sealed_again(home: Home, message_id: bytes, waiting: list[Unsealed], now_ms: int) -> Composed:
+    payload = home.store.own_payload(message_id)
+    assert payload is not None
+    content = decode_content(payload.content)
+    own = home.identity.person
+    return compose(
+        content,
+        # Receipts do not wait for our own other devices: see receipts.py.
+        tuple(item.person for item in waiting if item.person != own or not isinstance(content, Receipts)),
+        identity=home.identity,
+        roster=home.roster,
+        believed_s=home.believed_s(now_ms),
+        lane=payload.lane,
+        ttl=payload.ttl,
+        priority=payload.priority,
+        devices_done=frozenset().union(*(item.devices for item in waiting)),
+        entropy=os.urandom,
+    )
+
+
+def _is_published(home: Home, believed_s: int) -> bool:
+    """Whether the newest prekey of our ring stands in our log."""
+    identity = home.identity
+    if not identity.prekeys.held:
+        return True
+    newest = identity.prekeys.held[-1].prekey_id
+    bundle = home.roster.bundle(identity.device, believed_s)
+    if bundle is not None and bundle.prekey_id == newest:
+        return True
+    own = [fact for fact in home.store.facts() if fact.kind == PREKEY_BUNDLE and fact.feed == identity.device]
+    return any(decode_bundle(parts_of(fact)[0]).prekey_id == newest for fact in own)
+
+
+def _bundle_of(home: Home, held: HeldPrekey) -> PrekeyBundle:
+    return sign_bundle(
+        home.identity.device_key,
+        device=home.identity.device,
+        start_hour=held.start_hour,
+        usable_days=home.identity.prekeys.policy.usable,
+        public=held.secret.public_bytes,
+    )
