@@ -71,7 +71,7 @@ class Push:
         self._peer = peer
         self._names = names
         self._lanes = tuple(_Lane() for _ in range(PUSHED_LANES.bit_length()))
-        self._reading: dict[LogId, Span] = {}
+        self._reading: dict[LogId, tuple[Span, bool]] = {}
         self._window: deque[_Sent] = deque()
         self._window_bytes = 0
 
@@ -101,10 +101,11 @@ class Push:
         """What the store answered becomes runs; what it does not have is said to be gone."""
         log, start, prev, packed, gone = event.log, event.start, event.prev, event.packed, event.gone
         view, lane = self._peer.log(log), self._lanes[log.lane]
-        first, stop = self._reading.pop(log)
+        (first, stop), with_prev = self._reading.pop(log)
         end = start + len(packed)
         assert first == start, "a RunRead that answers no ReadRun"
         assert end <= stop, "more was read than asked for"
+        assert prev is not None or not with_prev or not packed, "prev was asked for"
         lane.reads -= 1
         view.queued = False
         if prev is not None and view.may_fork_at(start):
@@ -157,13 +158,12 @@ class Push:
             return
         start, stop = span
         with_prev = start > 0 and (not view.infers_prev(start) or view.may_fork_at(start))
-        self._reading[view.log] = span
+        self._reading[view.log] = span, with_prev
         lane.reads += 1
         out.append(ReadRun(view.log, start, stop, bytes_max, with_prev))
 
     def _prepare(self, lane: _Lane, view: PeerLog, start: int, prev: bytes | None, packed: tuple[bytes, ...]) -> int:
         """Cut entries into runs; the seq of the first that fits into no record of the peer's, or the end."""
-        assert start == 0 or prev is not None or view.infers_prev(start) or not packed, "prev was asked for"
         single_bytes_max = self.record_bytes_max - RUN_OVERHEAD_BYTES
         begin = size = 0
         for index, entry in enumerate(packed):

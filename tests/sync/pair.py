@@ -7,11 +7,12 @@ check a `prev`. Two branches of one log are the two stories of a cheating author
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from hashlib import sha256
 from typing import TypeAlias, assert_never
 
 from sync.logs import LogId, LogState
+from sync.names import Names
 from sync.ranges import NOTHING, Ranges
 from sync.session import (
     Hangup,
@@ -31,6 +32,7 @@ from sync.session import (
     TimeCame,
     WakeAt,
 )
+from sync.wire import Ack, Gone, Record, Run, Vector, decode
 
 Choose: TypeAlias = Callable[[int], int]
 """Which of so many things happens next."""
@@ -87,9 +89,6 @@ class Node:
         settled = self.states[of].settled.union(seqs) if of in self.states else seqs
         newest = self.entries.get(of, {}).get(settled.top - 1)
         self.states[of] = LogState(settled, entry_id(newest) if newest else b"")
-
-    def held(self) -> dict[LogId, Ranges]:
-        return {of: Ranges.of(*((seq, seq + 1) for seq in mine)) for of, mine in self.entries.items() if mine}
 
     def settled(self) -> dict[LogId, Ranges]:
         return {of: state.settled for of, state in self.states.items()}
@@ -254,5 +253,38 @@ def first(count: int) -> Ranges:
     return Ranges.of((0, count))
 
 
-def pushed(outputs: Iterable[bytes]) -> int:
-    return sum(1 for data in outputs if data[1] == 2)
+def records(end: End) -> list[Record]:
+    """What an end has sent, decoded."""
+    return [decode(data, bytes_max=1 << 20) for data in end.sent]
+
+
+def sent_entries(end: End) -> list[tuple[LogId, int]]:
+    """(log, seq) of every entry an end has pushed, in order."""
+    names = Names()
+    pushed: list[tuple[LogId, int]] = []
+    for record in records(end):
+        match record:
+            case Run(reference, start, _, packed):
+                of = names.resolve(reference)
+                pushed += [(of, seq) for seq in range(start, start + len(packed))]
+            case Vector(_, states) | Ack(_, states):
+                for state in states:
+                    names.resolve(state.log)
+            case Gone(reference, _):
+                names.resolve(reference)
+            case _:
+                pass
+    return pushed
+
+
+def has_after(mine: Node, theirs: Node) -> dict[LogId, set[int]]:
+    """What a node should hold after a whole session with another: its own, and what it had not settled."""
+    union: dict[LogId, set[int]] = {of: set(entries) for of, entries in mine.entries.items()}
+    for of, entries in theirs.entries.items():
+        settled = mine.states[of].settled if of in mine.states else NOTHING
+        union.setdefault(of, set()).update(seq for seq in entries if seq not in settled)
+    return {of: numbers for of, numbers in union.items() if numbers}
+
+
+def holds(node: Node) -> dict[LogId, set[int]]:
+    return {of: set(entries) for of, entries in node.entries.items() if entries}
