@@ -1,15 +1,15 @@
 """Every error our caller can meet. Two kinds, never mixed.
 
-    BeepmeshError                 our caller's to handle; the text says what happened and what to do
-    |- Usage                      wrongly asked: exit code 2
-    |- HomeProblem                the home folder: missing, locked, damaged, full, read-only
-    |- Locked                     the keystore needs a passphrase, or got a wrong one
-    |- UnknownName                no such person, group or message; near ones are named
-    |- TooLarge                   a text or a list of recipients beyond its bound
-    |- NotAllowed                 this device's role does not permit it
-    |- InvitationProblem          wrong, expired, used or foreign invitation, or nobody answered
-    `- Unreachable                nothing answered on the links that were asked for
-    Refused                       the other side's fault, with a named reason that is counted
+BeepmeshError                 our caller's to handle; the text says what happened and what to do
+|- Usage                      wrongly asked: exit code 2
+|- HomeProblem                the home folder: missing, locked, damaged, full, read-only
+|- Locked                     the keystore needs a passphrase, or got a wrong one
+|- UnknownName                no such person, group or message; near ones are named
+|- TooLarge                   a text or a list of recipients beyond its bound
+|- NotAllowed                 this device's role does not permit it
+|- InvitationProblem          wrong, expired, used or foreign invitation, or nobody answered
+`- Unreachable                nothing answered on the links that were asked for
+Refused                       the other side's fault, with a named reason that is counted
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from beepmesh.channel import Door
 from beepmesh.messages.inbox import Payload
-from beepmesh.store.contract import Batch, Committed, ReadResult
+from beepmesh.store.contract import Batch, Committed, Fork, ReadResult
 from sync.logs import LogId, LogState
 
 LinkId: TypeAlias = int
@@ -163,6 +163,13 @@ class WriteReceipts:
 
 
 @dataclass(frozen=True, slots=True)
+class ProveForks:
+    """Contradicting entries were found here: tell the others."""
+
+    forks: tuple[Fork, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SealWaiting:
     """Prekeys or devices have come for which messages may wait."""
 
@@ -207,5 +214,15 @@ class LevelReached:
 
 Told: TypeAlias = PeerJoined | PeerLeft | MessageArrived | LevelReached
 Output: TypeAlias = (
-    SendFrames | HangUp | ReadEntries | ReopenEntries | Commit | Admit | WriteReceipts | SealWaiting | WakeAt | Told
+    SendFrames
+    | HangUp
+    | ReadEntries
+    | ReopenEntries
+    | Commit
+    | Admit
+    | WriteReceipts
+    | ProveForks
+    | SealWaiting
+    | WakeAt
+    | Told
 )

@@ -15,17 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from beepmesh.author import decode_control, feed_certificate_fact
+from beepmesh.author import BODY_CONTROL, BODY_ENVELOPE, BODY_FEED_CERTIFICATE, decode_control, feed_certificate_fact
 from beepmesh.errors import Refused
+from beepmesh.forks import fork_in
 from beepmesh.messages.entry import NO_PREV, Entry, unpack_run, verify_run
-from beepmesh.trust.facts import FEED_CERTIFICATE, Fact
+from beepmesh.store.contract import Fork
+from beepmesh.trust.facts import FORK_PROOF, Fact
 from beepmesh.trust.roster import FeedInfo, Roster
 from sync.logs import LogId, LogState
 from sync.ranges import Ranges
 
-BODY_ENVELOPE: Final = 1
-BODY_FEED_CERTIFICATE: Final = 2
-BODY_CONTROL: Final = 3
 CERTIFICATE_GRACE_S: Final = 30 * 86_400  # An expired device may still relay and be read for 30 days (crypto.md 5.9).
 
 
@@ -37,6 +36,7 @@ class Taken:
     overlapping: list[Entry] = field(default_factory=list)
     """Entries at places that are held already: the store tells repeats from forks."""
     facts: list[Fact] = field(default_factory=list)
+    forks: list[Fork] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -130,6 +130,8 @@ class Intake:
             if fact is None:
                 taken.counts["body-kind-unknown"] += 1
                 return
+            if fact.kind == FORK_PROOF:
+                taken.forks.append(fork_in(fact, self._roster))
             self._roster.learn(fact)
         except Refused as refused:
             taken.counts[refused.reason] += 1
@@ -140,8 +142,4 @@ class Intake:
         assert entry.body
         if entry.body[0] == BODY_CONTROL:
             return decode_control(entry, self._control_keys)
-        if entry.body[0] == BODY_FEED_CERTIFICATE:
-            fact = feed_certificate_fact(entry)
-            assert fact.kind == FEED_CERTIFICATE
-            return fact
-        return None
+        return feed_certificate_fact(entry) if entry.body[0] == BODY_FEED_CERTIFICATE else None

@@ -24,7 +24,8 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from beepmesh import admission, desk
+from beepmesh import admission, upkeep
+from beepmesh.author import control_draft
 from beepmesh.channel import Door
 from beepmesh.engine import Engine
 from beepmesh.errors import HomeProblem
@@ -46,6 +47,7 @@ from beepmesh.events import (
     Output,
     PeerJoined,
     PeerLeft,
+    ProveForks,
     ReadEntries,
     Reopened,
     ReopenEntries,
@@ -56,9 +58,11 @@ from beepmesh.events import (
     WriteReceipts,
 )
 from beepmesh.events import TimeCame as EngineTimeCame
+from beepmesh.forks import fork_statement
 from beepmesh.home import Home
 from beepmesh.introduction import granted_record, refused_record
-from beepmesh.store.contract import Peer, StoreProblem
+from beepmesh.receipts import receipts_due
+from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
 from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
@@ -96,7 +100,6 @@ class Node:
         self._ports: dict[int, _Port] = {}
         self._numbers = count(1)
         self._wake_at: float | None = None
-        self._version = home.store.changed_since(0).version
         self._doors: tuple[Door, ...] = ()
         self._listeners: list[Callable[[Told], None]] = []
         self._tasks: TaskGroup | None = None
@@ -108,7 +111,7 @@ class Node:
     @asynccontextmanager
     async def open(cls, path: str | os.PathLike[str], passphrase: str | None = None) -> AsyncIterator[Node]:
         """The node of that home. Raises HomeProblem or Locked."""
-        home = await to_thread.run_sync(Home.open, Path(path).expanduser(), passphrase)
+        home = await to_thread.run_sync(lambda: Home.open(Path(path).expanduser(), passphrase))
         try:
             yield cls(home)
         finally:
@@ -254,6 +257,8 @@ class Node:
                 self._start(self._receipts_soon)
             case SealWaiting():
                 self._start(self._seal_waiting)
+            case ProveForks(forks):
+                self._start(self._prove_forks, forks)
             case PeerJoined(number, device, _, _):
                 if port := self._ports.get(number):
                     port.link.established(device.hex())
@@ -292,9 +297,12 @@ class Node:
         for listener in self._listeners:
             listener(told)
 
-    def _start(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+    def _start(self, function: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        async def run() -> None:
+            await function(*args, **kwargs)
+
         if self._tasks is not None:
-            self._tasks.start_soon(function, *args)
+            self._tasks.start_soon(run)
 
     # What follows from the engine's orders, as acts of the desk.
 
@@ -304,10 +312,14 @@ class Node:
         self._receipts_due = True
         await anyio.sleep(RECEIPT_DELAY_S)
         self._receipts_due = False
-        await self._try(desk.receipts_due, self.home, now_ms=_wall_ms())
+        await self._try(receipts_due, self.home, _wall_ms())
 
     async def _seal_waiting(self) -> None:
-        await self._try(desk.seal_waiting, self.home, now_ms=_wall_ms())
+        await self._try(upkeep.seal_waiting, self.home, _wall_ms())
+
+    async def _prove_forks(self, forks: tuple[Fork, ...]) -> None:
+        drafts = tuple(control_draft(fork_statement(fork), self.home.identity) for fork in forks)
+        await self._try(self.home.commit, Batch(drafts=drafts), _wall_ms())
 
     async def _note_peer(self, joined: PeerJoined) -> None:
         peer = Peer(joined.device, _wall_ms(), joined.transport, joined.address)
@@ -334,12 +346,11 @@ class Node:
 
     async def _notice(self) -> None:
         """Tell the engine what this home's other writers have written. The lock is held."""
-        changes = await to_thread.run_sync(self.home.store.changed_since, self._version, limiter=self._thread)
-        self._version = changes.version
-        if changes.states:
-            await to_thread.run_sync(self.home.refresh, limiter=self._thread)
+        fresh = await to_thread.run_sync(self.home.refresh, limiter=self._thread)
+        if fresh.identity_changed:
             self._engine.renew(self.home.identity)
-            self._post(HomeChanged(changes.states))
+        if fresh.states:
+            self._post(HomeChanged(fresh.states))
 
     async def _watch(self, wake: socket.socket | None) -> None:
         while True:
@@ -380,8 +391,14 @@ class Node:
 
     async def _upkeep(self) -> None:
         while True:
-            for chore in (desk.rotate_prekeys, desk.expire, desk.seal_waiting, desk.receipts_due):
-                await self._try(chore, self.home, now_ms=_wall_ms())
+            chores: tuple[Callable[[Home, int], object], ...] = (
+                upkeep.rotate_prekeys,
+                upkeep.expire,
+                upkeep.seal_waiting,
+                receipts_due,
+            )
+            for chore in chores:
+                await self._try(chore, self.home, _wall_ms())
             await anyio.sleep(UPKEEP_S)
 
     def failures(self) -> Counter[str]:

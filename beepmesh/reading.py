@@ -23,6 +23,8 @@ class Reader:
 
     def __init__(self, identity: Identity, roster: Roster) -> None:
         self._identity = identity
+        self._device = identity.device
+        self._feed = identity.feed
         self._roster = roster
         self._hint_keys: dict[bytes, bytes] = {}
         self._writers: dict[bytes, bytes] = {}
@@ -36,20 +38,19 @@ class Reader:
         writer = self._writers.get(feed)
         if writer is not None:
             return [writer]
-        own = self._identity.device
-        return [device for device in self._roster.devices() if device != own]
+        return [device for device in self._roster.devices() if device != self._device]
 
     def find(self, entry: Entry, senders: list[bytes]) -> tuple[int, bytes] | None:
         """The slot that one of the senders made for this device, and that sender."""
         hints = entry.hints
-        if not hints or entry.feed == self._identity.feed:
+        if not hints or entry.feed == self._feed:
             return None
         offered = {hints[at : at + 4]: at >> 2 for at in range(len(hints) - 4, -1, -4)}
         for sender in senders:
             key = self._hint_keys.get(sender) or self._learn_key(sender)
             if key is None:
                 continue
-            slot = offered.get(hint(key, self._identity.device, entry.feed, entry.lane, entry.seq))
+            slot = offered.get(hint(key, self._device, entry.feed, entry.lane, entry.seq))
             if slot is not None:
                 return slot, sender
         return None
@@ -70,7 +71,7 @@ class Reader:
             feed=entry.feed,
             lane=entry.lane,
             seq=entry.seq,
-            device=me.device,
+            device=self._device,
             device_public=me.device_key.public,
             ring=me.prekeys,
             device_public_of=self._public_of,

@@ -21,6 +21,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from beepmesh.crypto.primitives import SigningKey, verify
@@ -101,6 +102,19 @@ def _header(head: Head) -> bytes:
         + hints
         + _TAIL.pack(body_bytes, body_hash)
     )
+
+
+def read_header(header: bytes, signature: bytes) -> Entry:
+    """An entry known by its header and signature alone, as fork proofs carry it. Raises Refused("entry-malformed")."""
+    if len(header) < _HEAD.size + _TAIL.size:
+        raise Refused("entry-malformed", "a truncated header")
+    version, feed, lane, seq, prev, time_high, time_low, classes, hint_count = _HEAD.unpack_from(header)
+    hints = header[_HEAD.size : -_TAIL.size]
+    if version != ENTRY_VERSION or len(hints) != 4 * hint_count or hint_count > HINTS_MAX or classes & 0x0C:
+        raise Refused("entry-malformed", "a header of another form")
+    body_bytes, body_hash = _TAIL.unpack(header[-_TAIL.size :])
+    head = (feed, lane, seq, prev, time_high << 32 | time_low, classes >> 4, classes & 3, hints, body_bytes, body_hash)
+    return restore(head, signature, None)
 
 
 def restore(head: Head, signature: bytes, body: bytes | None) -> Entry:
@@ -187,7 +201,7 @@ def verify_run(public: bytes, entries: Sequence[Entry]) -> None:
     (7 us each). The signatures below are kept unverified; an entry sent on alone is verified alone by whoever
     gets it, and refused there if its own signature was the one that is wrong.
     """
-    for before, after in zip(entries, entries[1:], strict=False):
+    for before, after in pairwise(entries):
         if after.prev != before.id or after.seq != before.seq + 1:
             raise Refused("broken-link", f"seq {after.seq}")
     if entries and not verify_entry(public, entries[-1]):
