@@ -1,0 +1,105 @@
+"""A small organisation for the tests: a founder, whoever he lets in, and what their feeds would say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from beepmesh.crypto.certificates import Cut, issue_revocation
+from beepmesh.crypto.primitives import SigningKey
+from beepmesh.trust.enrol import Granted, JoinKeys, check_answer, check_request, grant, request
+from beepmesh.trust.facts import (
+    DEVICE_CERTIFICATE,
+    FEED_CERTIFICATE,
+    PREKEY_BUNDLE,
+    REVOCATION,
+    Fact,
+    device_certificate_data,
+    feed_certificate_data,
+    prekey_bundle_data,
+    revocation_data,
+)
+from beepmesh.trust.identity import Identity, found
+from beepmesh.trust.invite import Invitation
+from beepmesh.trust.roster import Roster
+from beepmesh.trust.ticket import Offer, new_ticket
+
+NOW_S = 1_800_000_000
+DAY_S = 86_400
+
+
+@dataclass
+class Entropy:
+    """Reproducible bytes: one seed, one history."""
+
+    seed: str
+    count: int = 0
+
+    def __call__(self, size: int) -> bytes:
+        self.count += 1
+        return hashlib.shake_256(f"{self.seed}/{self.count}".encode()).digest(size)
+
+
+@dataclass
+class Village:
+    """The founder `hq`, and everybody he or another registrar lets in."""
+
+    entropy: Entropy = field(default_factory=lambda: Entropy("village"))
+    now_s: int = NOW_S
+
+    def __post_init__(self) -> None:
+        self.hq = found("Swat Relief", "Headquarters", self.now_s, self.entropy)
+
+    def admit(
+        self,
+        name: str,
+        *,
+        role: str = "field",
+        department: str = "",
+        by: Identity | None = None,
+        now_s: int | None = None,
+        person: bytes | None = None,
+    ) -> Identity:
+        registrar, now_s = by or self.hq, self.now_s if now_s is None else now_s
+        offer = Offer((role,), department, person)
+        ticket = new_ticket(registrar, offer, now_s=now_s, expires_s=now_s + DAY_S, entropy=self.entropy)
+        keys = JoinKeys.generate(self.entropy)
+        asked = check_request(request(keys, name, b"handshake"), b"handshake")
+        granted: Granted = grant(registrar, ticket, asked, now_s=now_s, trusted_s=now_s, entropy=self.entropy)
+        return check_answer(granted.answer, Invitation(self.hq.org, ticket.secret, ticket.expires_s), keys)
+
+    def bundle(self, identity: Identity, now_s: int | None = None) -> Fact:
+        _, bundle = identity.prekeys.rotate(now_s or self.now_s, identity.device_key, self.entropy)
+        return Fact(identity.device, 1, PREKEY_BUNDLE, prekey_bundle_data(bundle.encode()))
+
+    def roster(self, *facts: Fact | Iterable[Fact]) -> Roster:
+        roster = Roster(self.hq.root_public)
+        for item in facts:
+            for fact in (item,) if isinstance(item, Fact) else item:
+                roster.learn(fact)
+        return roster
+
+
+def device_fact(identity: Identity) -> Fact:
+    data = device_certificate_data(identity.device_certificate, identity.issuer_certificate)
+    return Fact(identity.device, 0, DEVICE_CERTIFICATE, data)
+
+
+def feed_fact(identity: Identity) -> Fact:
+    data = feed_certificate_data(identity.feed_certificate, identity.issuer_certificate)
+    return Fact(identity.feed, 0, FEED_CERTIFICATE, data)
+
+
+def facts_of(*members: Identity) -> list[Fact]:
+    return [fact for member in members for fact in (device_fact(member), feed_fact(member))]
+
+
+def revocation(by: Identity, whom: Identity, *, time_s: int = NOW_S, cuts: tuple[Cut, ...] = ()) -> Fact:
+    key = by.registrar_key
+    assert isinstance(key, SigningKey)
+    assert by.registrar_certificate is not None
+    statement = issue_revocation(
+        key, device=whom.device, serial=whom.certificate().serial, time=time_s, reason="lost", cuts=cuts
+    )
+    return Fact(by.device, 9, REVOCATION, revocation_data(statement, by.registrar_certificate))
