@@ -6,12 +6,26 @@ node's announcement to make others knock at a host on the internet.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable
+import struct
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import anyio
 import ifaddr
+
+if sys.platform == "linux":
+    import fcntl
+
+SETTLE_S = 0.1
+"""An interface that comes up changes several things at once; they are looked at together."""
+
+_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
+_SIOCGIFFLAGS, _IFF_RUNNING = 0x8913, 0x40  # netdevice(7)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,10 +56,12 @@ def places() -> tuple[Place, ...]:
 
     Of an interface's IPv6 addresses the link-local one is enough and the others, which may say who the device is on
     every network, stay unannounced. An address that cannot be bound yet (duplicate detection takes a second or two) is
-    left for the next look.
+    left for the next look. An interface without a carrier keeps its IPv4 address and is left out all the same.
     """
     found: list[Place] = []
     for adapter in ifaddr.get_adapters():
+        if not _running(adapter.name):
+            continue
         here: list[Place] = []
         for one in adapter.ips:
             address = one.ip if isinstance(one.ip, str) else one.ip[0]
@@ -59,6 +75,65 @@ def places() -> tuple[Place, ...]:
         ]
     outside = [place for place in found if not ipaddress.ip_address(place.address).is_loopback]
     return tuple(sorted(outside or found))
+
+
+def _running(interface: str) -> bool:
+    """Whether the interface can carry anything; where nobody says, it is taken for able."""
+    if sys.platform != "linux":
+        return True
+    request = struct.pack("16sH14x", interface.encode()[:15], 0)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, request)
+    except OSError:
+        return False  # It has just been removed.
+    return bool(struct.unpack("16sH14x", answer)[1] & _IFF_RUNNING)
+
+
+@contextmanager
+def changes() -> Iterator[Callable[[float], Awaitable[None]]]:
+    """Gives a function that waits until interfaces or addresses may have changed, at most so many seconds.
+
+    On Linux the kernel tells (rtnetlink(7)); elsewhere the time just passes.
+    """
+    changed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    sock = _netlink()
+
+    def told() -> None:
+        try:
+            while sock and sock.recv(65_536):
+                changed.set()
+        except BlockingIOError:
+            pass
+        except OSError:
+            changed.set()  # The kernel had more to say than fits its buffer: something did change.
+
+    async def wait(most_s: float) -> None:
+        with anyio.move_on_after(most_s):
+            await changed.wait()
+            await anyio.sleep(SETTLE_S)
+        changed.clear()
+
+    if sock:
+        loop.add_reader(sock, told)
+    try:
+        yield wait
+    finally:
+        if sock:
+            loop.remove_reader(sock)
+            sock.close()
+
+
+def _netlink() -> socket.socket | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+        sock.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR))
+    except OSError:
+        return None
+    return sock
 
 
 def _bindable(place: Place) -> bool:

@@ -16,6 +16,7 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from transports.dialling import Dial, DialPlan
-from transports.interfaces import Place, neighbourhood, places, reachable
+from transports.interfaces import Place, changes, neighbourhood, places, reachable
 from transports.link import Welcome, keep
 from transports.listening import Listener, bind
 from transports.tcp import NEXT_ADDRESS_S, dial, host_port, refusal
@@ -73,6 +74,7 @@ class LanTransport:
         self._something_heard = anyio.Event()
         self._plan_changed = anyio.Event()
         self._remembered: list[str] = []
+        self._links: dict[int, TcpLink] = {}
         self._numbers = itertools.count()
 
     # -- the contract
@@ -117,7 +119,9 @@ class LanTransport:
         """Keep a beacon on the interfaces as they come and go, under a name that changes every NAME_S."""
         named_at = anyio.current_time()
         retry_at = 0.0
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._leave)
+            wait_for_change = stack.enter_context(changes())
             while True:
                 now, own = anyio.current_time(), self._look()
                 if now - named_at >= NAME_S:
@@ -127,14 +131,19 @@ class LanTransport:
                     self._own_names.add(self._plan.own_name)
                 elif own != self._own:
                     retry_at = now
+                    before, self._own = self._own, own
+                    self._break_links_from({place.address for place in before} - {place.address for place in own})
                     await self._leave()
-                self._own = own
                 if self._beacon is None and own and now >= retry_at:
                     retry_at = now + NO_MULTICAST_RETRY_S
                     await self._appear()
-                await anyio.sleep(LOOK_S)
-        finally:
-            await self._leave()
+                await wait_for_change(LOOK_S)
+
+    def _break_links_from(self, gone: set[str]) -> None:
+        """TCP would wait for half a minute; a new link is made as soon as there is a path again."""
+        for link in list(self._links.values()):
+            if link.local_host in gone:
+                link.break_off("interface-gone")
 
     async def _appear(self) -> None:
         beacon_class = await anyio.to_thread.run_sync(_load_beacon)
@@ -212,11 +221,13 @@ class LanTransport:
 
     async def _keep(self, link: TcpLink, key: str, target: str, handler: Welcome) -> None:
         number = next(self._numbers)
+        self._links[number] = link
         self._plan.link_up(number, key, target, anyio.current_time())
         link.on_established = lambda _: self._plan.established(number, link.peer or "")
         try:
             await keep(link, handler, self.failures)
         finally:
+            del self._links[number]
             self._plan.link_down(number, anyio.current_time())
             self._wake()
 

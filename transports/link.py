@@ -50,7 +50,7 @@ class LinkBroken(anyio.EndOfStream, anyio.BrokenResourceError):
     """The link has ended. `reason` is one stable word:
 
     closed-here, closed-there, reset, cut-short (ended inside a record), malformed (broken framing), oversize,
-    silent (no first record in time), timed-out (the path is dead), cut.
+    silent (no first record in time), timed-out (the path is dead), interface-gone, cut.
 
     It is both of anyio's stream endings, so that code written for anyio's streams understands a link's end too.
     """

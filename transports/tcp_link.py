@@ -45,6 +45,12 @@ _TIMED_OUT = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENET
 def address_text(socket_address: tuple[object, ...]) -> str:
     """HOST:PORT of a socket address; IPv6 in brackets, IPv4 mapped into IPv6 as IPv4, a scope kept."""
     host, port = str(socket_address[0]).removeprefix("::ffff:"), socket_address[1]
+    scope = socket_address[3] if len(socket_address) == 4 else 0
+    if isinstance(scope, int) and scope and "%" not in host:
+        try:
+            host = f"{host}%{socket.if_indextoname(scope)}"
+        except OSError:
+            host = f"{host}%{scope}"  # The interface has just gone.
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -148,6 +154,12 @@ class TcpLink(Link, asyncio.Protocol):
     @property
     def broken(self) -> str:
         return self._broken
+
+    @property
+    def local_host(self) -> str:
+        """Our own address on this link, without a scope."""
+        name = self._wire.get_extra_info("sockname")
+        return str(name[0]).partition("%")[0] if name else ""
 
     def established(self, peer: str = "") -> None:
         self.peer = peer
