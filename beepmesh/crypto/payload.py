@@ -12,7 +12,7 @@ mixes in what somebody else chose, and the padding takes most of the rest.
 
 Laws
 1. unpack raises Refused, `payload-malformed` or `payload-bomb`, and nothing else.
-2. unpack's memory is bounded by bytes_max and WINDOW_BYTES_MAX, whatever the frame promises.
+2. unpack never allocates more than bytes_max for a content, whatever a frame declares or its window asks for.
 3. Dictionary 1 never changes: its SHA-256 is pinned here. Another one takes another flag.
 """
 
@@ -31,7 +31,6 @@ from beepmesh.errors import Refused
 HEADER_BYTES: Final = 4
 FLOOR_BYTES: Final = 64
 CONTENT_BYTES_MAX: Final = 2**24 - 1 - HEADER_BYTES  # What the length can say; an entry's body is far smaller.
-WINDOW_BYTES_MAX: Final = 131_072
 DICTIONARY_SHA256: Final = "7102a0f7e7a429738d6aec4fec5d439dc7bedea10640cf8c1b1b657e502f612b"
 
 _RAW = 0
@@ -95,9 +94,7 @@ class _Codec:
         )
         dictionary.precompute_compress(compression_params=parameters)
         self._compressor = zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
-        self._decompressor = zstandard.ZstdDecompressor(
-            dict_data=dictionary, format=zstandard.FORMAT_ZSTD1_MAGICLESS, max_window_size=WINDOW_BYTES_MAX
-        )
+        self._decompressor = zstandard.ZstdDecompressor(dict_data=dictionary, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
 
     def compress(self, content: bytes) -> bytes:
         return self._compressor.compress(content)
@@ -105,9 +102,12 @@ class _Codec:
     def expand(self, frame: bytes, bytes_max: int) -> bytes:
         try:
             declared = zstandard.get_frame_parameters(frame, format=zstandard.FORMAT_ZSTD1_MAGICLESS).content_size
-            # The library allocates what the frame declares, whatever limit it is given. Unknown is 2**64 - 1.
+            # The library allocates what the frame declares, whatever limit it is given, and needs no window beside
+            # that. Unknown is 2**64 - 1. For 0 it would not even look at the frame, and 0 is never worth a frame.
             if declared > bytes_max:
                 raise Refused("payload-bomb")
+            if declared == 0:
+                raise Refused("payload-malformed", "zstd")
             return self._decompressor.decompress(frame, allow_extra_data=False)
         except zstandard.ZstdError:
             raise Refused("payload-malformed", "zstd") from None

@@ -234,7 +234,8 @@ class PrekeyRing:
         if now_s > max(trusted_s, self.believed_s) + JUMP_S:
             return self
         time_s = int(max(now_s, trusted_s))
-        ran_ahead_s = time_s + AHEAD_S if now_s >= trusted_s else HOUR_MAX * HOUR_S
+        # Only a clock that agrees with something signed can say of another time that it was too late.
+        ran_ahead_s = time_s + AHEAD_S if 0 < trusted_s <= now_s else HOUR_MAX * HOUR_S
         kept = tuple(
             replace(item, until_s=min(item.until_s, time_s + self.policy.life_s))
             if item.start_hour * HOUR_S > ran_ahead_s
