@@ -143,7 +143,8 @@ class Batch:
     """What one commit writes, in this order."""
 
     entries: tuple[Entry, ...] = ()
-    """Verified entries. One that is held already is ignored; another one in its place is a caller's mistake."""
+    """Verified entries. One that is held already is ignored; one that contradicts a held one is a fork: it is not
+    stored, the proof is, and the log is frozen."""
     settled: tuple[tuple[LogId, Ranges], ...] = ()
     """Given up for good: settled here without being held, so that no peer sends them again."""
     drafts: tuple[Draft, ...] = ()
@@ -170,6 +171,8 @@ class Committed:
     """The entries made from the drafts, in their order."""
     states: dict[LogId, LogState]
     """The logs that this commit changed, as they are now."""
+    forks: tuple[Fork, ...] = ()
+    """What was offered against what is held: of one place, or neighbours whose hash link does not fit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class LogWriter:
 
     connection: sqlite3.Connection
     now_ms: int
+    forks: list[Fork] = field(default_factory=list)
+    """Found among what was offered."""
     _rows: dict[LogId, _LogRow] = field(default_factory=dict)
 
     def add(self, entries: Sequence[Entry]) -> None:
@@ -109,16 +111,35 @@ class LogWriter:
     def _fresh(self, log: LogId, entries: list[Entry]) -> dict[int, Entry]:
         """Those that are not held, by seq. What is beyond everything settled cannot be held: no query for it."""
         row = self._row(log)
-        top = row.settled.top
         fresh: dict[int, Entry] = {}
         for entry in entries:
-            held = fresh.get(entry.seq)
-            if held is None and entry.seq < top:
-                held = _entry_of(self.connection, log, row.id, entry.seq)
-            assert held is None or held.id == entry.id, "a fork is committed as a fork"
+            held = fresh.get(entry.seq) or self._held(log, row, entry.seq)
             if held is None:
                 fresh[entry.seq] = entry
+            elif held.id != entry.id:
+                self._found(Fork(held, entry))
+        for start, stop in _spans(fresh):
+            if not (self._fits(log, row, fresh[start], start - 1) and self._fits(log, row, fresh[stop - 1], stop)):
+                for seq in range(start, stop):
+                    del fresh[seq]
         return fresh
+
+    def _held(self, log: LogId, row: _LogRow, seq: int) -> Entry | None:
+        return _entry_of(self.connection, log, row.id, seq) if seq in row.settled else None
+
+    def _fits(self, log: LogId, row: _LogRow, entry: Entry, beside: int) -> bool:
+        """Whether the hash link between an offered entry and the held one beside it is whole, if there is one."""
+        if beside == row.settled.top - 1 and row.tip == entry.prev:
+            return True  # The common case, without a query.
+        held = self._held(log, row, beside)
+        if held is None or (held.prev == entry.id if beside > entry.seq else entry.prev == held.id):
+            return True
+        self._found(Fork(held, entry))
+        return False
+
+    def _found(self, fork: Fork) -> None:
+        self.forks.append(fork)
+        self.freeze(fork)
 
     def _insert(self, row: _LogRow, fresh: dict[int, Entry]) -> None:
         if not fresh:

@@ -93,7 +93,7 @@ class MemoryStore:
 
     # --- logs ---
     def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
-        fresh = self._fresh(batch.entries)
+        fresh, found = self._fresh(batch.entries)
         # From here to the last draft nothing is changed: what a draft raises leaves everything as it was.
         written = self._write_drafts(batch, fresh, keys, now_ms)
         version = max((log.changed for log in self._logs.values()), default=0) + 1
@@ -109,7 +109,7 @@ class MemoryStore:
             if given_up.minus(log.settled):
                 log.settled = log.settled.union(given_up)
                 changed[log_id] = None
-        for fork in batch.forks:
+        for fork in (*found, *batch.forks):
             place = Place(fork.first.feed, fork.first.lane, fork.first.seq)
             if place not in self._forks:
                 self._forks[place] = Fork(fork.first.erased(), fork.second.erased())
@@ -118,7 +118,7 @@ class MemoryStore:
         self._remember(batch, written, now_ms)
         for log_id in changed:
             self._logs[log_id].changed = version
-        return Committed(tuple(written), self._states(changed))
+        return Committed(tuple(written), self._states(changed), tuple(found))
 
     def states(self) -> dict[LogId, LogState]:
         return self._states(self._logs)
@@ -290,14 +290,28 @@ class MemoryStore:
     def _log(self, log_id: LogId) -> _Log:
         return self._logs.setdefault(log_id, _Log())
 
-    def _fresh(self, entries: tuple[Entry, ...]) -> dict[tuple[LogId, int], Entry]:
+    def _fresh(self, entries: tuple[Entry, ...]) -> tuple[dict[tuple[LogId, int], Entry], list[Fork]]:
+        """Those that are not held and contradict nothing, and the contradictions."""
         fresh: dict[tuple[LogId, int], Entry] = {}
+        found: list[Fork] = []
         for entry in entries:
             held = self.entry(entry.log, entry.seq) or fresh.get((entry.log, entry.seq))
-            assert held is None or held.id == entry.id, "a fork is committed as a fork"
             if held is None:
                 fresh[entry.log, entry.seq] = entry
-        return fresh
+            elif held.id != entry.id:
+                found.append(Fork(held, entry))
+        for run in _runs(fresh):
+            first, last = run[0], run[-1]
+            below, above = self.entry(first.log, first.seq - 1), self.entry(last.log, last.seq + 1)
+            if below is not None and below.id != first.prev:
+                found.append(Fork(below, first))
+            elif above is not None and above.prev != last.id:
+                found.append(Fork(above, last))
+            else:
+                continue
+            for entry in run:
+                del fresh[entry.log, entry.seq]
+        return fresh, found
 
     def _write_drafts(
         self,
@@ -405,3 +419,15 @@ def _matches(query: MessageQuery, message: Message) -> bool:
         and row.received_ms >= query.since_ms
         and message.number > query.after
     )
+
+
+def _runs(entries: dict[tuple[LogId, int], Entry]) -> list[list[Entry]]:
+    """Consecutive entries of one log, together."""
+    runs: list[list[Entry]] = []
+    for log_id, seq in sorted(entries):
+        entry = entries[log_id, seq]
+        if runs and runs[-1][-1].log == log_id and runs[-1][-1].seq == seq - 1:
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    return runs

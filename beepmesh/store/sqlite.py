@@ -76,7 +76,7 @@ class SqliteStore:
             acquaintances.note_pending(connection, batch.pending_add, batch.pending_remove)
             acquaintances.note_settled(connection, batch.peer_settled)
             acquaintances.count(connection, batch.counts, now_ms)
-            return Committed(written, logs.finish())
+            return Committed(written, logs.finish(), tuple(logs.forks))
 
     def _remember(self, connection: sqlite3.Connection, batch: Batch, written: tuple[Entry, ...]) -> None:
         payloads.learn(connection, self._columns, batch.facts)
