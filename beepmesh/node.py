@@ -13,8 +13,8 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -147,12 +147,11 @@ class Node:
     ) -> None:
         """Be a node on these transports until cancelled. Raises HomeProblem if another one runs on this home."""
         self._transports = list(transports)
-        with self.home.lock():
+        with self.home.lock(), self._wake_socket() as wake:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 await self._remember_peers()
                 await self._refresh_doors()
-                wake = await self._wake_socket()
                 tasks.start_soon(self._drive)
                 tasks.start_soon(self._watch, wake)
                 tasks.start_soon(self._upkeep)
@@ -367,16 +366,27 @@ class Node:
                     await self._notice()
             await self._refresh_doors()
 
-    async def _wake_socket(self) -> socket.socket | None:
+    @contextmanager
+    def _wake_socket(self) -> Iterator[socket.socket | None]:
+        """Where commands say that they wrote something; None where the system or the path's length forbids it."""
         path = self.home.wake_path
         try:
             wake = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            path.unlink(missing_ok=True)
-            wake.bind(str(path))
-            wake.setblocking(False)
         except (OSError, AttributeError):
-            return None  # A path too long for a socket, or a system without them: the watch looks each second.
-        return wake
+            yield None
+            return
+        with wake:
+            wake.setblocking(False)
+            try:
+                path.unlink(missing_ok=True)
+                wake.bind(str(path))
+            except OSError:
+                yield None
+                return
+            try:
+                yield wake
+            finally:
+                path.unlink(missing_ok=True)
 
     async def _refresh_doors(self) -> None:
         async with self._home_lock:

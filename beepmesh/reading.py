@@ -9,9 +9,10 @@ the binding inside the envelope, and the real message still opens.
 
 from __future__ import annotations
 
+from beepmesh.crypto.payload import unpack
 from beepmesh.crypto.seal import hint, hint_key, open_slot
 from beepmesh.errors import Refused
-from beepmesh.messages.content import content_id, decode_content
+from beepmesh.messages.content import CONTENT_BYTES_MAX, content_id, decode_content
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.trust.identity import Identity
@@ -81,9 +82,9 @@ class Reader:
         sender = self._roster.device(opened.sender)
         assert sender is not None  # open_slot has looked it up.
         self._writers[entry.feed] = opened.sender
-        content = decode_content(opened.payload)
+        content = unpack(opened.payload, CONTENT_BYTES_MAX)
         return Payload(
-            message_id=content_id(content),
+            message_id=content_id(decode_content(content)),
             feed=entry.feed,
             lane=entry.lane,
             seq=entry.seq,
@@ -91,7 +92,7 @@ class Reader:
             sender_person=sender.person,
             received_ms=now_ms,
             time_ms=entry.time_ms,
-            content=opened.payload,
+            content=content,
             mine=False,
             ttl=entry.ttl,
             priority=entry.priority,

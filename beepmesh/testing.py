@@ -19,8 +19,9 @@ import anyio
 
 from beepmesh.home import Home
 from beepmesh.node import Node
-from beepmesh.trust.enrol import JoinKeys, Offer, check_answer, grant, new_ticket, read_request, request
+from beepmesh.trust.enrol import JoinKeys, check_answer, check_request, grant, request
 from beepmesh.trust.invite import Invitation
+from beepmesh.trust.ticket import Offer, new_ticket
 from transports.memory import MemoryNetwork
 
 ORGANISATION: Final = "Flood Relief"
@@ -44,7 +45,7 @@ def admit(
     offer = Offer(roles, department)
     ticket = new_ticket(founder.identity, offer, now_s=now_s, expires_s=now_s + 3_600, entropy=os.urandom)
     keys = JoinKeys.generate(os.urandom)
-    asked = read_request(request(keys, name, ticket.id), ticket.id)
+    asked = check_request(request(keys, name, ticket.id), ticket.id)
     granted = grant(founder.identity, ticket, asked, now_s=now_s, trusted_s=now_s, entropy=os.urandom)
     invitation = Invitation(founder.identity.org, ticket.secret, ticket.expires_s, ())
     return Home.admit(path, check_answer(granted.answer, invitation, keys), None, now_ms)

@@ -1,0 +1,63 @@
+"""Nodes in one process over links in memory: what people send arrives, through others, and is known to have arrived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from beepmesh import desk
+from beepmesh.node import Node
+from beepmesh.testing import mesh
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def until(node: Node, told: Callable[[], bool]) -> None:
+    """Wait for something to be true on that node."""
+    with anyio.fail_after(20):
+        while not await node.act(told):
+            await anyio.sleep(0.02)
+
+
+async def send(node: Node, who: str, text: str) -> str:
+    return (await node.act(desk.send, node.home, who, text, now_ms=now_ms())).id
+
+
+def knows(node: Node, name: str) -> Callable[[], bool]:
+    def known() -> bool:
+        try:
+            return bool(node.home.roster.resolve(name, now_ms() // 1000)) and any(
+                node.home.roster.bundle(device.device, now_ms() // 1000)
+                for person in node.home.roster.resolve(name, now_ms() // 1000)
+                for device in node.home.roster.devices_of(person.person)
+            )
+        except Exception:
+            return False
+
+    return known
+
+
+async def test_a_message_crosses_a_colleague_and_its_receipt_comes_back(tmp_path: Path) -> None:
+    async with mesh(tmp_path, "Ayesha", "Dawood", "Bilal", line=True) as (ayesha, dawood, bilal):
+        await until(ayesha, knows(ayesha, "Bilal"))
+        sent = await send(ayesha, "Bilal", "Bridge at Kund is out.")
+
+        def texts() -> list[str]:
+            return [message.text for message in desk.inbox(bilal.home, now_ms=now_ms()).messages]
+
+        await until(bilal, lambda: texts() == ["Bridge at Kund is out."])
+        await until(ayesha, lambda: desk.show(ayesha.home, sent, now_ms=now_ms()).lines[0].state == "read")
+        assert await dawood.act(lambda: desk.inbox(dawood.home, now_ms=now_ms()).messages) == ()
