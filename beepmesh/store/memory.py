@@ -291,27 +291,34 @@ class MemoryStore:
         return self._logs.setdefault(log_id, _Log())
 
     def _fresh(self, entries: tuple[Entry, ...]) -> tuple[dict[tuple[LogId, int], Entry], list[Fork]]:
-        """Those that are not held and contradict nothing, and the contradictions."""
+        """Those that are not held and contradict nothing, and the contradictions: log by log, as they were given."""
         fresh: dict[tuple[LogId, int], Entry] = {}
         found: list[Fork] = []
-        for entry in entries:
-            held = self.entry(entry.log, entry.seq) or fresh.get((entry.log, entry.seq))
-            if held is None:
-                fresh[entry.log, entry.seq] = entry
-            elif held.id != entry.id:
-                found.append(Fork(held, entry))
-        for run in _runs(fresh):
-            first, last = run[0], run[-1]
-            below, above = self.entry(first.log, first.seq - 1), self.entry(last.log, last.seq + 1)
-            if below is not None and below.id != first.prev:
-                found.append(Fork(below, first))
-            elif above is not None and above.prev != last.id:
-                found.append(Fork(above, last))
-            else:
-                continue
-            for entry in run:
-                del fresh[entry.log, entry.seq]
+        for log_id in dict.fromkeys(entry.log for entry in entries):
+            its_fresh: dict[int, Entry] = {}
+            for entry in entries:
+                if entry.log == log_id:
+                    held = its_fresh.get(entry.seq) or self.entry(log_id, entry.seq)
+                    if held is None:
+                        its_fresh[entry.seq] = entry
+                    elif held.id != entry.id:
+                        found.append(Fork(held, entry))
+            for run in _runs(its_fresh):
+                contradiction = self._contradiction(run)
+                if contradiction is None:
+                    fresh.update(((log_id, entry.seq), entry) for entry in run)
+                else:
+                    found.append(contradiction)
         return fresh, found
+
+    def _contradiction(self, run: list[Entry]) -> Fork | None:
+        first, last = run[0], run[-1]
+        below, above = self.entry(first.log, first.seq - 1), self.entry(last.log, last.seq + 1)
+        if below is not None and below.id != first.prev:
+            return Fork(below, first)
+        if above is not None and above.prev != last.id:
+            return Fork(above, last)
+        return None
 
     def _write_drafts(
         self,
@@ -421,13 +428,12 @@ def _matches(query: MessageQuery, message: Message) -> bool:
     )
 
 
-def _runs(entries: dict[tuple[LogId, int], Entry]) -> list[list[Entry]]:
-    """Consecutive entries of one log, together."""
+def _runs(entries: dict[int, Entry]) -> list[list[Entry]]:
+    """Consecutive entries together."""
     runs: list[list[Entry]] = []
-    for log_id, seq in sorted(entries):
-        entry = entries[log_id, seq]
-        if runs and runs[-1][-1].log == log_id and runs[-1][-1].seq == seq - 1:
-            runs[-1].append(entry)
+    for seq in sorted(entries):
+        if runs and runs[-1][-1].seq == seq - 1:
+            runs[-1].append(entries[seq])
         else:
-            runs.append([entry])
+            runs.append([entries[seq]])
     return runs

@@ -54,15 +54,38 @@ def test_an_entry_that_is_held_already_changes_nothing(store: Store) -> None:
     assert store.changed_since(0) == before
 
 
-def test_another_entry_in_a_held_place_is_never_taken(store: Store) -> None:
+def test_another_entry_in_a_held_place_is_a_fork_and_not_taken(store: Store) -> None:
     ana, ben = Author("ana"), Author("ben")
     run = ana.run(2)
     put(store, Batch(entries=run))
-    with pytest.raises(AssertionError):
-        put(store, Batch(entries=(*ben.run(1), ana.entry(b"another", seq=1)), counts={"seen": 1}))
+    other = ana.entry(b"another", seq=1)
+    committed = store.commit(Batch(entries=(*ben.run(1), other)), keys={}, now_ms=NOW_MS)
+    assert committed.forks == (Fork(run[1], other),)
+    assert store.forks() == [Fork(run[1].erased(), other.erased())]
     assert store.entry(ana.log, 1) == run[1]
-    assert ben.log not in store.states()
-    assert store.counts() == {}
+    assert store.frozen() == {ana.log}
+    assert ben.log in store.states()
+
+
+def test_two_entries_of_one_place_in_one_batch_are_a_fork(store: Store) -> None:
+    ana = Author("ana")
+    first, other = ana.run(1)[0], ana.entry(b"another", seq=0)
+    committed = store.commit(Batch(entries=(first, other)), keys={}, now_ms=NOW_MS)
+    assert committed.forks == (Fork(first, other),)
+    assert store.entry(ana.log, 0) == first
+
+
+@pytest.mark.parametrize("place", ["above", "below"])
+def test_an_entry_that_does_not_link_to_its_held_neighbour_is_a_fork_and_not_taken(store: Store, place: str) -> None:
+    ana, liar = Author("ana"), Author("ana")
+    run = ana.run(3)
+    lies = (liar.entry(b"another"), *liar.run(2))
+    held, offered = (run[0], lies[1]) if place == "above" else (run[2], lies[1])
+    put(store, Batch(entries=(held,)))
+    assert store.commit(Batch(entries=lies[1:2]), keys={}, now_ms=NOW_MS).forks == (Fork(held, offered),)
+    assert store.entry(ana.log, 1) is None
+    assert store.states()[ana.log].settled.count == 1
+    assert store.frozen() == {ana.log}
 
 
 def test_reading_stops_at_the_byte_bound_but_gives_at_least_one_entry(store: Store) -> None:

@@ -13,6 +13,7 @@ from beepmesh.store.contract import (
     Invitation,
     Issued,
     LedgerLine,
+    LedgerState,
     MessageQuery,
     Peer,
     Place,
@@ -175,7 +176,8 @@ def test_the_ledger_tells_how_far_a_message_got(store: Store) -> None:
     assert line() == LedgerLine(ANA, "carried", None, "", 1)
     put(store, Batch(peer_settled=((b"r" * 16, OWN_LOG, Ranges.of((0, 9))),)))
     assert line().carriers == 2
-    for seq, (state, told) in enumerate([(DELIVERED, "delivered"), (READ, "read"), (ACKNOWLEDGED, "acknowledged")]):
+    states: list[tuple[int, LedgerState]] = [(DELIVERED, "delivered"), (READ, "read"), (ACKNOWLEDGED, "acknowledged")]
+    for seq, (state, told) in enumerate(states):
         receipts = incoming(Receipts(((order, state),)), ANA, seq, NOW_MS + seq)
         put(store, Batch(payloads=(receipts,)))
         assert line() == LedgerLine(ANA, told, NOW_MS + seq, "", 2)
