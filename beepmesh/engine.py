@@ -50,7 +50,7 @@ from beepmesh.messages.entry import Entry, pack
 from beepmesh.messages.inbox import Payload
 from beepmesh.messages.lifetimes import LANE_URGENT
 from beepmesh.reading import Reader
-from beepmesh.store.contract import Batch, Fork, Place
+from beepmesh.store.contract import Batch, Fork, Place, ReadResult
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE, Fact
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
@@ -109,10 +109,19 @@ _NOTHING: Final = Batch()
 
 
 @dataclass(slots=True)
+class EntryTraffic:
+    """Entries that passed on one link, repeats included."""
+
+    sent: int = 0
+    received: int = 0
+
+
+@dataclass(slots=True)
 class _Talk:
-    """One session, when it wants to be woken, and how often it was refused something."""
+    """One session, when it wants to be woken, how often it was refused something, what passed."""
 
     session: Session
+    traffic: EntryTraffic
     wake: float | None = None
     refusals: int = 0
 
@@ -140,6 +149,7 @@ class Engine:
         self._believed_s = believed_s
         self._wall_ms = wall_ms
         self._talks: dict[LinkId, _Talk] = {}
+        self._traffic: dict[LinkId, EntryTraffic] = {}
         self._pending = _Pending()
         self._taken: list[tuple[LinkId, LogId, int, int]] = []
         self._recent: OrderedDict[tuple[LogId, int], Entry] = OrderedDict()
@@ -149,6 +159,12 @@ class Engine:
     def peers(self) -> dict[bytes, LinkUp]:
         """Members at the other end of a link now."""
         return self._links.peers
+
+    def take_traffic(self, link: LinkId) -> EntryTraffic:
+        """What passed on that link; for one that has ended, only once."""
+        if link in self._talks:
+            return self._traffic[link]
+        return self._traffic.pop(link, EntryTraffic())
 
     def renew(self, identity: Identity) -> None:
         """Prekeys have been rotated, or secrets added."""
@@ -167,9 +183,7 @@ class Engine:
                 self._talks.pop(link, None)
                 return self._links.forget(link)
             case EntriesRead(order, result):
-                packed = tuple(pack(entry) for entry in result.entries)
-                done = RunRead(order.log, order.start, result.prev, packed, result.gone)
-                return self._to_session(order.link, done, now)
+                return self._run_read(order.link, order.log, order.start, result, now)
             case BatchCommitted():
                 return self._committed(event, now)
             case BatchFailed(reason):
@@ -208,7 +222,7 @@ class Engine:
             match event:
                 case Welcomed(link):
                     session = Session(self._states, record_bytes_max=RECORD_BYTES_MAX, root=lambda: self._root.root)
-                    self._talks[link] = _Talk(session)
+                    self._talks[link] = _Talk(session, self._traffic.setdefault(link, EntryTraffic()))
                     outputs += self._to_session(link, Started(), now)
                 case Said(link, data):
                     outputs += self._to_session(link, RecordReceived(data), now)
@@ -266,10 +280,18 @@ class Engine:
                 break
             entries.append(entry)
         prev = entries[0].prev if order.with_prev and order.start else None
-        packed = tuple(pack(entry) for entry in entries)
-        return self._to_session(link, RunRead(order.log, order.start, prev, packed, Ranges()), now)
+        return self._run_read(link, order.log, order.start, ReadResult(prev, tuple(entries), Ranges()), now)
+
+    def _run_read(self, link: LinkId, log: LogId, start: int, read: ReadResult, now: float) -> list[Output]:
+        talk = self._talks.get(link)
+        if talk is None:
+            return []
+        talk.traffic.sent += len(read.entries)
+        packed = tuple(pack(entry) for entry in read.entries)
+        return self._to_session(link, RunRead(log, start, read.prev, packed, read.gone), now)
 
     def _take(self, link: LinkId, talk: _Talk, run: TakeRun, now: float) -> list[Output]:
+        talk.traffic.received += len(run.packed)
         try:
             taken = self._intake.take(run.log, run.start, run.prev, run.packed, self._believed_s())
         except Refused as refused:

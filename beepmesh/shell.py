@@ -1,0 +1,461 @@
+"""The engine in the world: performs its orders over real links and a real disk.
+
+The shell is boring on purpose: collect events, let the engine decide, do what it says in its order. One task drives;
+the store works in one thread, so a slow disk never stops the links from being read.
+
+Law: the engine, the roster and the store are touched under `_home_lock` only: by a round of the engine, or by one act
+of the desk. Whoever holds it may hand store work to the thread and wait.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final, ParamSpec, TypeVar
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from beepmesh import admission, upkeep
+from beepmesh.author import control_draft
+from beepmesh.channel import Door
+from beepmesh.engine import Engine
+from beepmesh.errors import HomeProblem
+from beepmesh.events import (
+    AdmissionDecided,
+    Admit,
+    BatchCommitted,
+    BatchFailed,
+    Commit,
+    EntriesRead,
+    FrameReceived,
+    HangUp,
+    HomeChanged,
+    Input,
+    LevelReached,
+    LinkDown,
+    LinkUp,
+    MessageArrived,
+    Output,
+    PeerJoined,
+    PeerLeft,
+    ProveForks,
+    ReadEntries,
+    Reopened,
+    ReopenEntries,
+    SealWaiting,
+    SendFrames,
+    Told,
+    WakeAt,
+    WriteReceipts,
+)
+from beepmesh.events import TimeCame as EngineTimeCame
+from beepmesh.forks import fork_statement
+from beepmesh.home import Home
+from beepmesh.introduction import granted_record, refused_record
+from beepmesh.receipts import receipts_due
+from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
+from transports.link import Link, LinkBroken, Transport
+
+EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
+QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are not read.
+RECEIPT_DELAY_S: Final = 0.02  # Messages that come together are acknowledged in one entry.
+WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
+UPKEEP_S: Final = 3600.0
+CLOSE_S: Final = 2.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What passed on one link so far: entries, and bytes of frames without the transport's own."""
+
+    sent_entries: int
+    sent_bytes: int
+    received_entries: int
+    received_bytes: int
+
+
+@dataclass(slots=True)
+class _Port:
+    """One link as the shell sees it."""
+
+    link: Link
+    outgoing: deque[bytes] = field(default_factory=deque)
+    wake: anyio.Event = field(default_factory=anyio.Event)
+    closing: str = ""
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+class Shell:
+    """One home, its engine, and the links that transports hand over while `serve` runs."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._engine = _engine_of(home)
+        self._home_lock = anyio.Lock()
+        self._thread = anyio.CapacityLimiter(1)
+        self._events: deque[Input] = deque()
+        self._work = anyio.Event()
+        self._room = anyio.Event()
+        self._ports: dict[int, _Port] = {}
+        self._numbers = count(1)
+        self._wake_at: float | None = None
+        self._doors: tuple[Door, ...] = ()
+        self._listeners: list[Callable[[Told], None]] = []
+        self._tasks: TaskGroup | None = None
+        self._receipts_due = False
+        self._transports: list[Transport] = []
+        self.disk_trouble = ""
+
+    def listen(self, listener: Callable[[Told], None]) -> None:
+        """Have every later event told: it is called in the loop and must not wait."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def changes(self, listener: Callable[[Told], None] | None = None) -> Iterator[Callable[[], Awaitable[None]]]:
+        """Gives a function that waits until something was told since it last returned."""
+        news = anyio.Event()
+
+        def heard(told: Told) -> None:
+            if listener is not None:
+                listener(told)
+            news.set()
+
+        async def changed() -> None:
+            nonlocal news
+            await news.wait()
+            news = anyio.Event()
+
+        self._listeners.append(heard)
+        try:
+            yield changed
+        finally:
+            self._listeners.remove(heard)
+
+    @property
+    def peers(self) -> dict[bytes, LinkUp]:
+        """Devices linked now."""
+        return self._engine.peers
+
+    def traffic(self, link: int) -> Traffic:
+        """What passed on a link of `peers`, or of one that has just left."""
+        entries = self._engine.take_traffic(link)
+        port = self._ports.get(link)
+        sent, received = (port.sent_bytes, port.received_bytes) if port else (0, 0)
+        return Traffic(entries.sent, sent, entries.received, received)
+
+    def addresses(self) -> list[str]:
+        """Where this node listens, as HOST:PORT."""
+        return [address for transport in self._transports for address in transport.addresses()]
+
+    async def act(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one of the desk's acts on this home, off the loop, and let the engine know what it wrote."""
+        async with self._home_lock:
+            try:
+                return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._thread)
+            finally:
+                await self._notice()
+                self._work.set()
+
+    async def serve(
+        self, transports: Sequence[Transport], *, ready: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Be a node on these transports until cancelled. Raises HomeProblem if another one runs on this home."""
+        self._transports = list(transports)
+        with self.home.lock(), self._wake_socket() as wake:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                await self._remember_peers()
+                await self._refresh_doors()
+                tasks.start_soon(self._drive)
+                tasks.start_soon(self._watch, wake)
+                tasks.start_soon(self._upkeep)
+                for transport in transports:
+                    await tasks.start(transport.serve, self._welcome)
+                if ready is not None:
+                    await ready()
+                await anyio.sleep_forever()
+
+    # Links.
+
+    async def _welcome(self, link: Link) -> None:
+        """One link from its first frame to its last."""
+        number = next(self._numbers)
+        port = _Port(link)
+        info = link.info
+        doors = self._doors[:1] if info.dialled else self._doors
+        self._ports[number] = port
+        self._post(LinkUp(number, info.dialled, info.transport, info.address, info.record_bytes_max, doors))
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._write_link, port)
+                with suppress(LinkBroken):
+                    while True:
+                        frame = await link.receive()
+                        port.received_bytes += len(frame)
+                        if len(self._events) >= QUEUE_MAX:
+                            self._room = anyio.Event()
+                            await self._room.wait()
+                        self._post(FrameReceived(number, frame))
+                tasks.cancel_scope.cancel()
+        finally:
+            del self._ports[number]
+            self._post(LinkDown(number))
+
+    async def _write_link(self, port: _Port) -> None:
+        with suppress(LinkBroken):
+            while True:
+                while port.outgoing:
+                    frame = port.outgoing.popleft()
+                    port.sent_bytes += len(frame)
+                    await port.link.send(frame)
+                if port.closing:
+                    await port.link.aclose()
+                    return
+                port.wake = anyio.Event()
+                await port.wake.wait()
+
+    # The engine's rounds.
+
+    def _post(self, event: Input) -> None:
+        self._events.append(event)
+        self._work.set()
+
+    async def _drive(self) -> None:
+        while True:
+            if not self._events:
+                await self._rest()
+            async with self._home_lock:
+                now = time.monotonic()
+                outputs: list[Output] = []
+                if self._wake_at is not None and now >= self._wake_at:
+                    self._wake_at = None
+                    outputs += self._engine.handle(EngineTimeCame(), now)
+                for _ in range(min(len(self._events), EVENTS_A_ROUND)):
+                    outputs += self._engine.handle(self._events.popleft(), now)
+                self._room.set()
+                await self._perform(outputs + self._engine.flush())
+
+    async def _rest(self) -> None:
+        wait = None if self._wake_at is None else max(0.0, self._wake_at - time.monotonic())
+        with anyio.move_on_after(wait):
+            await self._work.wait()
+        self._work = anyio.Event()
+
+    async def _perform(self, outputs: list[Output]) -> None:
+        """Do what the engine said in its order, and what follows from that, until nothing is left."""
+        orders = deque(outputs)
+        while orders:
+            order = orders.popleft()
+            if isinstance(order, Commit | ReadEntries | ReopenEntries):
+                answer = await self._ask_store(order)
+                orders.extend(self._engine.handle(answer, time.monotonic()))
+                orders.extend(self._engine.flush())
+            elif isinstance(order, Admit):
+                await self._admit(order)
+            else:
+                self._perform_now(order)
+
+    def _perform_now(self, order: Output) -> None:
+        match order:
+            case SendFrames(number, frames):
+                if port := self._ports.get(number):
+                    port.outgoing.extend(frames)
+                    port.wake.set()
+            case HangUp(number, reason, device):
+                if port := self._ports.get(number):
+                    if device:
+                        port.link.established(device.hex())
+                    port.closing = reason
+                    port.wake.set()
+            case WakeAt(when):
+                self._wake_at = when if self._wake_at is None else min(when, self._wake_at)
+            case WriteReceipts():
+                self._start(self._receipts_soon)
+            case SealWaiting():
+                self._start(self._seal_waiting)
+            case ProveForks(forks):
+                self._start(self._prove_forks, forks)
+            case PeerJoined(number, device, _, _):
+                if port := self._ports.get(number):
+                    port.link.established(device.hex())
+                self._start(self._note_peer, order)
+                self._tell(order)
+            case PeerLeft() | MessageArrived() | LevelReached():
+                self._tell(order)
+            case _:
+                raise AssertionError(order)
+
+    async def _ask_store(self, order: Commit | ReadEntries | ReopenEntries) -> Input:
+        store = self.home.store
+        match order:
+            case Commit(batch):
+                try:
+                    result = await to_thread.run_sync(
+                        lambda: store.commit(batch, keys=self.home.keys(), now_ms=_wall_ms()), limiter=self._thread
+                    )
+                except StoreProblem as problem:
+                    self.disk_trouble = str(problem)
+                    await to_thread.run_sync(self.home.refresh, limiter=self._thread)
+                    return BatchFailed(problem.reason)
+                self.disk_trouble = ""
+                return BatchCommitted(batch, result)
+            case ReadEntries(_, log, start, stop, bytes_max, with_prev):
+                read = await to_thread.run_sync(
+                    lambda: store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev),
+                    limiter=self._thread,
+                )
+                return EntriesRead(order, read)
+            case ReopenEntries():
+                entries = await to_thread.run_sync(self.home.unopened, limiter=self._thread)
+                return Reopened(order, entries)
+
+    def _tell(self, told: Told) -> None:
+        for listener in self._listeners:
+            listener(told)
+
+    def _start(self, function: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        async def run() -> None:
+            await function(*args, **kwargs)
+
+        if self._tasks is not None:
+            self._tasks.start_soon(run)
+
+    # What follows from the engine's orders, as acts of the desk.
+
+    async def _receipts_soon(self) -> None:
+        if self._receipts_due:
+            return
+        self._receipts_due = True
+        await anyio.sleep(RECEIPT_DELAY_S)
+        self._receipts_due = False
+        await self._try(receipts_due, self.home, _wall_ms())
+
+    async def _seal_waiting(self) -> None:
+        await self._try(upkeep.seal_waiting, self.home, _wall_ms())
+
+    async def _prove_forks(self, forks: tuple[Fork, ...]) -> None:
+        drafts = tuple(control_draft(fork_statement(fork), self.home.identity) for fork in forks)
+        await self._try(self.home.commit, Batch(drafts=drafts), _wall_ms())
+
+    async def _note_peer(self, joined: PeerJoined) -> None:
+        peer = Peer(joined.device, _wall_ms(), joined.transport, joined.address)
+        await self._try(self.home.store.put_peer, peer)
+
+    async def _try(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """An act that nobody waits for: a full disk is said by status and tried again, and ends no task."""
+        try:
+            await self.act(function, *args, **kwargs)
+        except HomeProblem as problem:
+            self.disk_trouble = str(problem)
+
+    async def _admit(self, order: Admit) -> None:
+        decided = await to_thread.run_sync(
+            lambda: admission.decide(
+                self.home, order.invitation, order.request, context=order.handshake_hash, now_ms=_wall_ms()
+            ),
+            limiter=self._thread,
+        )
+        record = granted_record(decided) if isinstance(decided, bytes) else refused_record(decided.reason)
+        self._post(AdmissionDecided(order.link, record))
+
+    # What others write on this home, and the passing of days.
+
+    async def _notice(self) -> None:
+        """Tell the engine what this home's other writers have written. The lock is held."""
+        fresh = await to_thread.run_sync(self.home.refresh, limiter=self._thread)
+        if fresh.identity_changed:
+            self._engine.renew(self.home.identity)
+        if fresh.states:
+            self._post(HomeChanged(fresh.states))
+
+    async def _watch(self, wake: socket.socket | None) -> None:
+        while True:
+            with anyio.move_on_after(WATCH_S):
+                if wake is None:
+                    await anyio.sleep_forever()
+                else:
+                    await anyio.wait_readable(wake)
+                    with suppress(BlockingIOError):
+                        while wake.recv(16):
+                            pass
+            async with self._home_lock:
+                with suppress(StoreProblem):
+                    await self._notice()
+            await self._refresh_doors()
+
+    @contextmanager
+    def _wake_socket(self) -> Iterator[socket.socket | None]:
+        """Where commands say that they wrote something; None where the system or the path's length forbids it."""
+        path = self.home.wake_path
+        try:
+            wake = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except (OSError, AttributeError):
+            yield None
+            return
+        with wake:
+            wake.setblocking(False)
+            try:
+                path.unlink(missing_ok=True)
+                wake.bind(str(path))
+            except OSError:
+                yield None
+                return
+            try:
+                yield wake
+            finally:
+                path.unlink(missing_ok=True)
+
+    async def _refresh_doors(self) -> None:
+        async with self._home_lock:
+            with suppress(StoreProblem):
+                self._doors = await to_thread.run_sync(admission.doors, self.home, _wall_ms(), limiter=self._thread)
+
+    async def _remember_peers(self) -> None:
+        async with self._home_lock:
+            peers = await to_thread.run_sync(self.home.store.peers, limiter=self._thread)
+        for transport in self._transports:
+            transport.remember([peer.address for peer in peers])
+
+    async def _upkeep(self) -> None:
+        while True:
+            chores: tuple[Callable[[Home, int], object], ...] = (
+                upkeep.rotate_prekeys,
+                upkeep.expire,
+                upkeep.seal_waiting,
+                receipts_due,
+            )
+            for chore in chores:
+                await self._try(chore, self.home, _wall_ms())
+            await anyio.sleep(UPKEEP_S)
+
+    def failures(self) -> Counter[str]:
+        """What the transports counted."""
+        return sum((transport.failures for transport in self._transports), Counter())
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _engine_of(home: Home) -> Engine:
+    return Engine(
+        identity=home.identity,
+        roster=home.roster,
+        states=home.store.states(),
+        frozen=home.store.frozen(),
+        believed_s=lambda: home.believed_s(_wall_ms()),
+        wall_ms=_wall_ms,
+        entropy=os.urandom,
+    )
