@@ -1,0 +1,120 @@
+"""How tests/vectors/own was written. Run it only for a new version of a format, into new files:
+
+    .venv/bin/python -m tests.crypto.write_vectors FOLDER
+
+Certificates and the bundle come out the same at every run. Envelopes do not (their KEM draws its own randomness), and
+payloads depend on the version of zstd; those vectors are for opening.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from beepmesh.crypto.certificates import check_device, check_feed, check_revocation
+from beepmesh.crypto.payload import pack
+from beepmesh.crypto.seal import hint_key
+from tests.crypto import test_certificates as certified
+from tests.crypto import test_prekeys as published
+from tests.crypto.devices import NOW_S, ORG, Device, device, seed
+
+
+def certificates() -> dict[str, object]:
+    registrar = certified.the_registrar()
+    statements = (
+        ("registrar", registrar),
+        ("device", check_device(certified.device_data(name="عائشہ خان"), registrar)),
+        ("feed", check_feed(certified.feed_data(), registrar)),
+        ("revocation", check_revocation(certified.revocation_data(), registrar)),
+    )
+    cases: dict[str, object] = {}
+    for kind, statement in statements:
+        fields = asdict(statement)
+        cases[kind] = {"certificate": fields.pop("data"), "fields": fields}
+    return {
+        "about": "Hex. Deterministic: Ed25519 signs the same bytes the same way.",
+        "root_seed": certified.ROOT.seed,
+        "root_public": certified.ROOT.public,
+        "registrar_seed": certified.REGISTRAR.seed,
+        **cases,
+    }
+
+
+def prekey() -> dict[str, object]:
+    bundle = published.bundle_at(NOW_S)
+    return {
+        "about": "A prekey bundle, hex. Deterministic.",
+        "device_seed": published.KEY.seed,
+        "device_public": published.KEY.public,
+        "prekey_seed": seed("prekey"),
+        "start_hour": bundle.start_hour,
+        "usable_days": bundle.usable_days,
+        "prekey_id": bundle.prekey_id,
+        "week": bundle.week,
+        "bundle": bundle.encode(),
+    }
+
+
+def envelopes() -> dict[str, object]:
+    alice, ben, cyra = device("alice"), device("ben"), device("cyra")
+    names = {ben.id: "ben", cyra.id: "cyra"}
+    wanted: tuple[tuple[str, bytes, tuple[Device, ...], int, int], ...] = (
+        ("empty", b"", (ben,), 1, 0),
+        ("one line", pack("پانی بڑھ رہا ہے۔ Send the boat.".encode()), (ben,), 1, 41),
+        ("two readers", pack(b"Meet at the ford at 0600."), (cyra, ben), 0, 3),
+        ("largest seq", bytes(64), (ben,), 2, 2**64 - 1),
+    )
+    cases = []
+    for name, payload, to, lane, seq in wanted:
+        hints, body = alice.seal(payload, *to, lane=lane, seq=seq)
+        readers = " ".join(names[each.id] for each in to)
+        case = {"name": name, "lane": str(lane), "seq": str(seq), "to": readers}
+        cases.append({**case, "payload": payload, "hints": hints, "body": body})
+    return {
+        "about": "Envelopes to open, hex. `to` names receivers in slot order; each has one prekey, of start_hour.",
+        "org": ORG,
+        "sender_public": alice.key.public,
+        "sender_link_public": alice.link.public,
+        "feed_public": alice.feed_key.public,
+        "start_hour": ben.bundle.start_hour,
+        "receivers": [
+            {
+                "name": names[each.id],
+                "device_seed": each.key.seed,
+                "link_seed": each.link.seed,
+                "prekey_seed": each.ring.held[0].secret.to_bytes(),
+                "hint_key": hint_key(each.link, alice.link.public),
+            }
+            for each in (ben, cyra)
+        ],
+        "cases": cases,
+    }
+
+
+def payloads() -> dict[str, object]:
+    contents = {
+        "empty": b"",
+        "one letter": b"y",
+        "English": b"Need 12 boats and 30 life jackets at the north bank.",
+        "Urdu": "پانی کی سطح بڑھ رہی ہے، لوگوں کو محفوظ مقام پر منتقل کریں۔".encode(),
+        "incompressible": seed("noise") * 3,
+        "long": b"water " * 200,
+    }
+    return {
+        "about": "Contents and their payloads, hex. Another zstd may write other frames; every one must read these.",
+        "cases": [{"name": name, "content": each, "payload": pack(each)} for name, each in contents.items()],
+    }
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    for name, vectors in (
+        ("certificates", certificates()),
+        ("prekey", prekey()),
+        ("envelopes", envelopes()),
+        ("payloads", payloads()),
+    ):
+        text = json.dumps(vectors, ensure_ascii=False, indent=1, default=bytes.hex)
+        (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
