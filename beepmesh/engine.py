@@ -76,6 +76,7 @@ from sync.session import TimeCame as SessionTimeCame
 from sync.session import WakeAt as SessionWakeAt
 
 REFUSALS_MAX: Final = 64  # Runs refused on one link before it is closed: a peer that checks would have refused them.
+TRAFFIC_MAX: Final = 256  # Links whose count is kept, ended ones too until somebody asks.
 RECENT_BYTES_MAX: Final = 2 * 1024 * 1024  # Entries just committed, kept so that passing them on reads no disk.
 
 
@@ -163,7 +164,7 @@ class Engine:
     def take_traffic(self, link: LinkId) -> EntryTraffic:
         """What passed on that link; for one that has ended, only once."""
         if link in self._talks:
-            return self._traffic[link]
+            return self._traffic.get(link, EntryTraffic())
         return self._traffic.pop(link, EntryTraffic())
 
     def renew(self, identity: Identity) -> None:
@@ -222,6 +223,8 @@ class Engine:
             match event:
                 case Welcomed(link):
                     session = Session(self._states, record_bytes_max=RECORD_BYTES_MAX, root=lambda: self._root.root)
+                    while len(self._traffic) >= TRAFFIC_MAX:
+                        del self._traffic[next(iter(self._traffic))]
                     self._talks[link] = _Talk(session, self._traffic.setdefault(link, EntryTraffic()))
                     outputs += self._to_session(link, Started(), now)
                 case Said(link, data):
