@@ -246,6 +246,14 @@ class PrekeyRing:
         believed_s = time_s if self.believed_s > ran_ahead_s else max(self.believed_s, time_s)
         return replace(self, held=kept, believed_s=believed_s)
 
+    def outdated(self, now_s: float, trusted_s: float) -> bool:
+        """Whether what destroy gives should be made durable: a secret's end changed or came, or the time is a day on.
+
+        The believed time must be kept that often: where it is older than JUMP_S, the clock itself looks like a jump.
+        """
+        after = self.destroy(now_s, trusted_s)
+        return after.held != self.held or abs(after.believed_s - self.believed_s) >= DAY_S
+
     def candidates(self, week_byte: int) -> list[tuple[bytes, PrekeySecret]]:
         """(prekey id, secret) of every secret that a wrap of that week may be for, newest first; one or two."""
         return [(item.prekey_id, item.secret) for item in reversed(self.held) if week(item.start_hour) == week_byte]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,21 @@ def test_a_clock_that_walks_is_believed_without_headquarters() -> None:
     for day in range(50):
         ring = ring.destroy(NOW_S + day * DAY_S, 0)
     assert ring.held == ()
+
+
+def test_what_is_saved_only_when_outdated_still_forgets_on_time() -> None:
+    """A device without headquarters, awake at odd times, that writes its keystore only when `outdated` says so."""
+    chance, saved, now_s, writes = random.Random(5), ring_at(NOW_S), NOW_S, 0
+    while now_s < NOW_S + 150 * DAY_S:
+        now_s += chance.choice((600, 3_600, 40_000, 2 * DAY_S, 5 * DAY_S))
+        if saved.due(now_s) or saved.outdated(now_s, 0):
+            saved, writes = saved.destroy(now_s, 0), writes + 1
+            if saved.due(now_s):
+                saved, _ = saved.rotate(now_s, KEY, entropy_from(str(now_s)))
+        assert all(now_s < held.until_s for held in saved.held)
+    assert writes <= 150
+    assert not saved.outdated(now_s, 0)
+    assert not saved.outdated(Y2100_S, NOW_S)
 
 
 def test_a_clock_that_says_1970_destroys_only_what_headquarters_time_outlived() -> None:
