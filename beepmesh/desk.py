@@ -1,10 +1,11 @@
 """The desk: what a person does with the device in his hand, with no network and beside a running node.
 
-    send, inbox, show, acknowledge, people      here
-    rotate_prekeys, seal_waiting, expire        upkeep.py
+    send, inbox, show, acknowledge, people      here, with addressing.py and posting.py
     receipts_due                                receipts.py
-    invite, revoke, and letting people in       admission.py
+    rotate_prekeys, renew_certificates,
+    seal_waiting, expire                        upkeep.py
     status                                      standing.py
+    invite, revoke, and letting people in       admission.py, which is not re-exported
 
 Laws
 1. What `send` returned is durable: no crash and no power cut loses it.
@@ -15,20 +16,19 @@ Laws
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
-from beepmesh.errors import TooLarge, UnknownName, Usage
+from beepmesh.addressing import Names, one_person, recipients
+from beepmesh.errors import UnknownName, Usage
 from beepmesh.home import Home
 from beepmesh.messages.content import ACKNOWLEDGED, ID_BYTES, KIND_TEXT, READ, STATE_NAMES, Text
 from beepmesh.messages.lifetimes import lane_of, priority_class, priority_name, ttl_default, ttl_of_text
 from beepmesh.posting import Posting, post
 from beepmesh.receipts import mark, receipts_due
+from beepmesh.standing import Status, status
 from beepmesh.store.contract import Message, MessageQuery, StoreProblem
-from beepmesh.trust.names import name_key
-from beepmesh.trust.people import Person
-from beepmesh.upkeep import expire, rotate_prekeys, seal_waiting
+from beepmesh.upkeep import expire, renew_certificates, rotate_prekeys, seal_waiting
 
 __all__ = [
     "Inbox",
@@ -37,19 +37,21 @@ __all__ = [
     "Line",
     "Sent",
     "Shown",
+    "Status",
     "Waiting",
     "acknowledge",
     "expire",
     "inbox",
     "people",
     "receipts_due",
+    "renew_certificates",
     "rotate_prekeys",
     "seal_waiting",
     "send",
     "show",
+    "status",
 ]
 
-RECIPIENTS_MAX: Final = 1_024  # 43 entries of 31 kB of wraps: an organisation of the size that was simulated.
 ID_PREFIX_MIN: Final = 4
 
 
@@ -141,22 +143,6 @@ class KnownPerson:
     me: bool
 
 
-class Names:
-    """What people are called on this device: by name, and by name and id where several have it."""
-
-    def __init__(self, home: Home) -> None:
-        self._people = {person.person: person for person in home.roster.people()}
-        times = Counter(name_key(person.name) for person in self._people.values())
-        self._shared = {key for key, count in times.items() if count > 1}
-
-    def of(self, person: bytes) -> str:
-        """Also for somebody whom the roster does not know."""
-        known = self._people.get(person)
-        if known is None:
-            return f"unknown#{person[:4].hex()}"
-        return known.label if name_key(known.name) in self._shared else known.name
-
-
 def send(
     home: Home, who: str, text: str, *, priority: str = "routine", expires: str | None = None, now_ms: int
 ) -> Sent:
@@ -168,7 +154,7 @@ def send(
         raise Usage("The text is empty. Write what is to be said, or - to read it from the input.")
     rank = priority_class(priority)
     ttl = ttl_default(rank) if expires is None else ttl_of_text(expires)
-    persons, named = _recipients(home, who, now_ms)
+    persons, named = recipients(home, who, now_ms)
     content = Text(
         message_id=os.urandom(ID_BYTES),
         to=tuple(person.person for person in persons) if named else (),
@@ -203,7 +189,7 @@ def inbox(
 
     Raises UnknownName for a `who` that is nobody. Where the disk cannot be written the messages are shown all the same.
     """
-    person = None if who is None else _one_person(home, who).person
+    person = None if who is None else one_person(home, who).person
     query = MessageQuery(unread=unread, person=person, since_ms=since_ms, after=after, limit=limit)
     found = home.store.messages(query)
     note = ""
@@ -268,45 +254,6 @@ def people(home: Home, *, now_ms: int) -> list[KnownPerson]:
         )
         for person in home.roster.people()
     ]
-
-
-def _recipients(home: Home, who: str, now_ms: int) -> tuple[list[Person], bool]:
-    """Whom `who` means but ourselves, and whether it named one person. Raises UnknownName, Usage, TooLarge."""
-    found = home.roster.resolve(who, home.believed_s(now_ms))
-    own = home.identity.person
-    named = not _is_wide(who)
-    if named and found[0].person == own:
-        if all(device == home.identity.device for device in found[0].devices):
-            raise Usage("That is you, and you have no other device that could read it. Name somebody else.")
-        return found, True
-    others = [person for person in found if person.person != own]
-    if not others:
-        raise Usage(f"{who.strip()} is nobody but you as far as this device knows. `beepmesh who` lists everybody.")
-    if len(others) > RECIPIENTS_MAX:
-        raise TooLarge(f"{who.strip()} is {len(others)} people, and one message goes to {RECIPIENTS_MAX} at most.")
-    return others, named
-
-
-def _is_wide(who: str) -> bool:
-    """Whether it is a word for several people, as `trust.people.resolve` reads it."""
-    key = name_key(who)
-    return key in ("everyone", "hq") or key.startswith("dept:")
-
-
-def _one_person(home: Home, who: str) -> Person:
-    """A person to filter by: also one who was revoked, for the old messages are still here. Raises UnknownName."""
-    wanted = name_key(who)
-    every = home.roster.people()
-    for candidates in (
-        [person for person in every if name_key(person.label) == wanted],
-        [person for person in every if name_key(person.name) == wanted],
-    ):
-        if len(candidates) == 1:
-            return candidates[0]
-    found = home.roster.resolve(who, 0)
-    if len(found) > 1:
-        raise UnknownName(f"{who.strip()} is several people. Name one of them.")
-    return found[0]
 
 
 def _by_id(home: Home, prefix: str, *, incoming: bool = False) -> Message:

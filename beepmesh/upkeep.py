@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from beepmesh.author import Composed, compose, control_draft, sealable_devices
+from beepmesh.author import Composed, compose, control_draft, feed_certificate_draft, sealable_devices
 from beepmesh.crypto.prekeys import HeldPrekey, PrekeyBundle, decode_bundle, sign_bundle
-from beepmesh.home import Home
+from beepmesh.errors import NotAllowed
+from beepmesh.home import Home, first_statements
 from beepmesh.messages.content import Receipts, decode_content
 from beepmesh.store.contract import Batch, Draft, Statement, Unsealed
 from beepmesh.trust.facts import PREKEY_BUNDLE, parts_of, prekey_bundle_data
+from beepmesh.trust.renewal import renew_own
 
+RENEWAL_S: Final = 30 * 86_400  # Certificates last 90 d: whoever hears of us every other month keeps us.
 SEALED_MAX: Final = 64  # Entries made in one transaction: at most 0.7 s for which other processes wait.
 
 
@@ -42,6 +45,29 @@ def rotate_prekeys(home: Home, now_ms: int) -> bool:
             statement = Statement(PREKEY_BUNDLE, prekey_bundle_data(bundle.encode()))
             home.commit(Batch(drafts=(control_draft(statement, home.identity),)), now_ms)
     return bundle is not None
+
+
+def renew_certificates(home: Home, now_ms: int) -> bool:
+    """Where this device is a registrar: new certificates for itself once a month. True if they were renewed.
+
+    Besides keeping the device in, this is what tells everybody that headquarters' time goes on. Raises as above.
+    """
+    if home.identity.registrar_certificate is None:
+        return False
+    now_s = home.believed_s(now_ms)
+    due = now_s >= home.identity.certificate().not_before + RENEWAL_S
+    published = home.roster.device(home.identity.device)
+    if not due and (published is None or published.data == home.identity.device_certificate):
+        return False
+    with home.changing_identity():
+        if due:
+            try:
+                home.save_identity(renew_own(home.identity, now_s, os.urandom))
+            except NotAllowed:
+                return False  # Our own right has ended; only headquarters can help, and `status` says so.
+        device, feed = first_statements(home.identity)
+        home.commit(Batch(drafts=(control_draft(device, home.identity), feed_certificate_draft(feed))), now_ms)
+    return True
 
 
 def seal_waiting(home: Home, now_ms: int) -> int:
