@@ -27,7 +27,7 @@ from transports.dialling import Dial, DialPlan
 from transports.interfaces import Place, changes, neighbourhood, places, reachable
 from transports.link import Welcome, keep
 from transports.listening import Listener, bind
-from transports.tcp import NEXT_ADDRESS_S, dial, host_port, refusal
+from transports.tcp import dial_any, host_port
 from transports.tcp_link import TCP_INFO, TcpLink, address_text
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ DEFAULT_PORT = 7337
 LOOK_S = 5.0
 NO_MULTICAST_RETRY_S = 60.0
 NAME_S = 12 * 3600.0
-CONNECT_S_MAX = 5.0
 HEARD_MAX = 256
 """Names waiting to be resolved; more are dropped and counted."""
 PROBE_FIRST_S, PROBE_STEP_S, PROBE_ROUND_S, PROBE_CONNECT_S_MAX = 10.0, 0.25, 600.0, 0.8
@@ -212,7 +211,7 @@ class LanTransport:
     async def _dial(self, order: Dial, handler: Welcome) -> None:
         if order.retried and order.key not in order.targets:
             self._note(order.key)  # It may have moved; what is heard now serves the next attempt.
-        link, target = await dial_any(order.targets, self.failures)
+        link, target = await dial_any(order.targets, self.failures, transport="lan")
         if link is None:
             self._plan.dial_failed(order.key, anyio.current_time())
             self._wake()
@@ -240,7 +239,7 @@ class LanTransport:
                     if host in self._plan.linked_hosts():
                         continue
                     target = address_text((host, DEFAULT_PORT))
-                    link, _ = await dial_any((target,), Counter(), PROBE_CONNECT_S_MAX)
+                    link, _ = await dial_any((target,), Counter(), transport="lan", within_s=PROBE_CONNECT_S_MAX)
                     if link:
                         self._plan.remember([target], anyio.current_time())
                         group.start_soon(self._keep, link, target, target, handler)
@@ -283,28 +282,3 @@ def _load_beacon() -> type[Beacon]:
     from transports.mdns import Beacon
 
     return Beacon
-
-
-async def dial_any(
-    targets: tuple[str, ...], failures: Counter[str], within_s: float = CONNECT_S_MAX
-) -> tuple[TcpLink | None, str]:
-    """The first target that accepts, each tried NEXT_ADDRESS_S after the one before; (None, "") when none does."""
-    won: list[tuple[TcpLink, str]] = []
-    async with anyio.create_task_group() as group:
-
-        async def attempt(target: str, after_s: float) -> None:
-            await anyio.sleep(after_s)
-            try:
-                link = await dial(*host_port(target), transport="lan", within_s=within_s)
-            except OSError as error:
-                failures[refusal(error)] += 1
-                return
-            if won:
-                link.break_off("closed-here")
-            else:
-                won.append((link, target))
-                group.cancel_scope.cancel()
-
-        for index, target in enumerate(targets):
-            group.start_soon(attempt, target, index * NEXT_ADDRESS_S)
-    return won[0] if won else (None, "")

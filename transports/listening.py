@@ -10,6 +10,7 @@ Laws:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -85,31 +86,59 @@ class Listener:
 
     async def serve(self) -> None:
         """Accept until cancelled."""
+        loop = asyncio.get_running_loop()
         try:
             async with anyio.create_task_group() as group:
                 for sock in self._sockets:
-                    group.start_soon(self._accept, sock, group)
+                    try:
+                        loop.add_reader(sock, self._accept, sock, group)
+                    except NotImplementedError:  # The event loop of Windows.
+                        group.start_soon(self._accept_in_task, sock, group)
+                await anyio.sleep_forever()
         finally:
             for sock in self._sockets:
+                with contextlib.suppress(NotImplementedError):
+                    loop.remove_reader(sock)
                 sock.close()
 
-    async def _accept(self, sock: socket.socket, group: TaskGroup) -> None:
-        loop = asyncio.get_running_loop()
+    def _accept(self, sock: socket.socket, group: TaskGroup) -> None:
+        """Take what waits. A callback and not a task: a task cancelled at the wrong moment would lose a connection."""
+        try:
+            for _ in range(BACKLOG):
+                accepted, address = sock.accept()
+                self._admit(accepted, str(address[0]), group)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._failures["accept-failed"] += 1
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(sock)
+            loop.call_later(ACCEPT_RETRY_S, self._resume, sock, group)
+
+    async def _accept_in_task(self, sock: socket.socket, group: TaskGroup) -> None:
+        """The same where the loop knows no readers."""
         while True:
             try:
-                accepted, address = await loop.sock_accept(sock)
+                accepted, address = await asyncio.get_running_loop().sock_accept(sock)
             except OSError:
                 self._failures["accept-failed"] += 1
                 await anyio.sleep(ACCEPT_RETRY_S)
-                continue
-            host = str(address[0])
-            if self._open_count >= ACCEPTED_MAX or self._half_open[host] >= HALF_OPEN_PER_HOST_MAX:
-                self._failures["too-many-links"] += 1
-                accepted.close()
-                continue
-            self._open_count += 1
-            self._half_open[host] += 1
-            group.start_soon(self._serve_one, accepted, host)
+            else:
+                self._admit(accepted, str(address[0]), group)
+
+    def _resume(self, sock: socket.socket, group: TaskGroup) -> None:
+        if sock.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock, group)
+
+    def _admit(self, accepted: socket.socket, host: str, group: TaskGroup) -> None:
+        if self._open_count >= ACCEPTED_MAX or self._half_open[host] >= HALF_OPEN_PER_HOST_MAX:
+            self._failures["too-many-links"] += 1
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        self._open_count += 1
+        self._half_open[host] += 1
+        group.start_soon(self._serve_one, accepted, host)
 
     async def _serve_one(self, accepted: socket.socket, host: str) -> None:
         """One link's life; it counts as half open until its first record."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import anyio
@@ -26,6 +27,8 @@ RETRY_S, RETRY_S_MAX = 0.2, 30.0
 LIVED_S = 10.0
 NEXT_ADDRESS_S = 0.25
 """A name with several addresses: how long before the next is tried beside the first (RFC 8305, section 5)."""
+NAMED_MAX = 8
+"""Addresses of one name that are tried."""
 
 
 def host_port(address: str, default_port: int | None = None) -> tuple[str, int]:
@@ -48,10 +51,42 @@ async def dial(host: str, port: int, *, transport: str = "tcp", within_s: float 
     """One attempt at a link. Raises OSError (TimeoutError among them) when nobody accepts."""
     info = replace(TCP_INFO, transport=transport)
     with anyio.fail_after(within_s):
-        _, link = await asyncio.get_running_loop().create_connection(
-            lambda: TcpLink(info), host, port, happy_eyeballs_delay=NEXT_ADDRESS_S
-        )
+        _, link = await asyncio.get_running_loop().create_connection(lambda: TcpLink(info), host, port)
     return link
+
+
+async def dial_any(
+    targets: Sequence[str], failures: Counter[str], *, transport: str = "tcp", within_s: float = CONNECT_S_MAX
+) -> tuple[TcpLink | None, str]:
+    """The first target (HOST:PORT) that accepts, each tried NEXT_ADDRESS_S after the one before; None when none does.
+
+    asyncio's own race of addresses forgets a connected socket when it is cancelled at the wrong moment.
+    """
+    won: list[tuple[TcpLink, str]] = []
+    async with anyio.create_task_group() as group:
+
+        async def attempt(target: str, after_s: float) -> None:
+            await anyio.sleep(after_s)
+            try:
+                link = await dial(*host_port(target), transport=transport, within_s=within_s)
+            except OSError as error:
+                failures[refusal(error)] += 1
+                return
+            if won:
+                link.break_off("closed-here")
+            else:
+                won.append((link, target))
+                group.cancel_scope.cancel()
+
+        for index, target in enumerate(targets):
+            group.start_soon(attempt, target, index * NEXT_ADDRESS_S)
+    return won[0] if won else (None, "")
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses (HOST:PORT) of a name, at most NAMED_MAX. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(address_text(one[4]) for one in found))[:NAMED_MAX]
 
 
 def refusal(error: OSError) -> str:
@@ -83,9 +118,12 @@ class DialTransport:
     async def _link_once(self, handler: Welcome) -> bool:
         """Dial and serve one link to its end; whether it was a good one."""
         try:
-            link = await dial(self._host, self._port)
-        except OSError as error:
-            self.failures[refusal(error)] += 1
+            targets = await resolve(self._host, self._port)
+        except OSError:
+            self.failures["unknown-name"] += 1
+            return False
+        link, _ = await dial_any(targets, self.failures)
+        if link is None:
             return False
         since = anyio.current_time()
         await keep(link, handler, self.failures)

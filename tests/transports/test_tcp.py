@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import random
 import socket
@@ -53,7 +54,7 @@ def test_a_dialler_returns_when_its_listener_restarts() -> None:
     run(story)
 
 
-def test_the_wait_between_attempts_doubles_to_its_bound_and_a_good_link_resets_it(
+def test_the_wait_between_attempts_doubles_to_its_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waits: list[float] = []
@@ -63,11 +64,13 @@ def test_the_wait_between_attempts_doubles_to_its_bound_and_a_good_link_resets_i
         if len(waits) == 14:
             raise KeyboardInterrupt  # The way out of an endless loop.
 
-    async def refuse_or_link(host: str, port: int) -> TcpLink:
-        raise ConnectionRefusedError
+    async def refuse(targets: list[str], failures: Counter[str]) -> tuple[None, str]:
+        assert targets == ["192.0.2.1:1"]
+        failures["refused"] += 1
+        return None, ""
 
     monkeypatch.setattr(anyio, "sleep", no_sleep)
-    monkeypatch.setattr(tcp, "dial", refuse_or_link)
+    monkeypatch.setattr(tcp, "dial_any", refuse)
     dialler = DialTransport("192.0.2.1", 1, random.Random(2))
     with pytest.raises(KeyboardInterrupt):
         anyio.run(dialler.serve, Arrivals())
@@ -214,10 +217,18 @@ class ShortOfDescriptors(socket.socket):
         return super().accept()
 
 
-def test_accepting_survives_the_want_of_file_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loop_knows_readers", [True, False])
+def test_accepting_survives_the_want_of_file_descriptors(
+    monkeypatch: pytest.MonkeyPatch, loop_knows_readers: bool
+) -> None:
     monkeypatch.setattr(listening, "ACCEPT_RETRY_S", 0.01)
 
+    def no_readers(*_: object) -> None:
+        raise NotImplementedError
+
     async def story() -> None:
+        if not loop_knows_readers:
+            monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", no_readers)
         sock = ShortOfDescriptors()
         sock.setblocking(False)
         sock.bind(("127.0.0.1", 0))
