@@ -1,4 +1,5 @@
-"""What two nodes say when they meet. Read in this order: `ranges`, `logs`, `wire`, `session`; then `README.md`.
+"""What two nodes say when they meet. Read in this order: `ranges`, `logs`, `wire`, `session`, then
+`events`, `names`, `peer`, `push`, of which a session is made; the protocol itself is in `README.md`.
 
 Nothing here knows what an entry says, who a person is, or what a link is made of.
 """

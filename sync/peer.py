@@ -35,6 +35,8 @@ class PeerLog:
     """Our settled seqs when we last looked for something to push."""
     todo: deque[Span] = field(default_factory=deque)
     """What is to be pushed and not yet asked of the store."""
+    missing: Ranges = NOTHING
+    """What the peer has, we lack, and may still come."""
     excused: Ranges = NOTHING
     """What the peer has and will not come: it said GONE, or the node refused it."""
     told: Ranges = NOTHING
@@ -52,6 +54,7 @@ class PeerLog:
         """Note what is to be pushed of our settled seqs; whether the peer has some of the new ones anyway."""
         new = ours.minus(self.seen)
         self.seen = ours
+        self.missing = self.missing.minus(new)
         owed = new.minus(self.holds)
         for start, stop in owed.spans:
             if self.todo and self.todo[-1][1] == start:
@@ -146,6 +149,7 @@ class Peer:
         mine = self._ours.get(log)
         if mine is not None and tip and mine.settled.top == top:
             view.compare(mine.tip)
+        view.missing = (view.holds if mine is None else view.holds.minus(mine.settled)).minus(view.excused)
         self.weigh(view)
         return view
 
@@ -154,6 +158,10 @@ class Peer:
         view = self.log(log)
         self._hold(view, view.holds.add(start, stop))
         view.reach(stop, tip_known=True)
+        mine = self._ours.get(log)
+        for span in ((start, stop),) if mine is None else mine.settled.gaps(start, stop):
+            view.missing = view.missing.add(*span)
+        self.weigh(view)
 
     def excuse(self, log: LogId, seqs: Ranges) -> None:
         """These are not to be waited for. Raises RemoteProtocolError: ranges-too-many."""
@@ -161,13 +169,12 @@ class Peer:
         excused = view.excused.union(seqs)
         self._count(len(excused.spans) - len(view.excused.spans))
         view.excused = excused
+        view.missing = view.missing.minus(seqs)
         self.weigh(view)
 
     def weigh(self, view: PeerLog) -> None:
-        """Look again whether the peer has something here that we lack."""
-        mine = self._ours.get(view.log)
-        missing = view.holds if mine is None else view.holds.minus(mine.settled)
-        if missing and missing.minus(view.excused):
+        """What is missing in this log changed."""
+        if view.missing:
             self._awaited.add(view.log)
         else:
             self._awaited.discard(view.log)

@@ -7,6 +7,7 @@ A Ranges never changes. Only `of` accepts spans in any order; the plain construc
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -56,9 +57,16 @@ class Ranges:
             return NOTHING
         if len(self.spans) == 1:
             return Ranges(other.gaps(*self.spans[0]))
+        if len(other.spans) <= _FEW:
+            less = self
+            for start, stop in other.spans:
+                less = less._without(start, stop)
+            return less
+        # Of two sets that are nearly one, as old and new states are, most spans cancel each other at once.
+        first, last = _common(self.spans, other.spans)
         left: list[Span] = []
-        taken, at = other.spans, 0
-        for start, stop in self.spans:
+        taken, at = other.spans[first : len(other.spans) - last], 0
+        for start, stop in self.spans[first : len(self.spans) - last]:
             while at < len(taken) and taken[at][1] <= start:
                 at += 1
             here = at
@@ -70,6 +78,15 @@ class Ranges:
             if start < stop:
                 left.append((start, stop))
         return Ranges(tuple(left))
+
+    def _without(self, start: int, stop: int) -> Ranges:
+        spans = self.spans
+        low, high = _overlapping(spans, start, stop)
+        if low == high:
+            return self
+        below, above = (spans[low][0], start), (stop, spans[high - 1][1])
+        kept = [span for span in (below, above) if span[0] < span[1]]
+        return Ranges((*spans[:low], *kept, *spans[high:]))
 
     def intersect(self, other: Ranges) -> Ranges:
         return self.minus(self.minus(other))
@@ -119,6 +136,7 @@ class Ranges:
 
 
 NOTHING = Ranges()
+_FEW = 4  # Spans up to which taking away one by one, each found by bisection, beats walking along both sets.
 
 
 def _joined(spans: list[Span]) -> tuple[Span, ...]:
@@ -151,3 +169,25 @@ def _touching(spans: tuple[Span, ...], start: int, stop: int) -> tuple[int, int]
     if low and spans[low - 1][1] >= start:
         low -= 1
     return low, bisect_left(spans, (stop + 1,), low)
+
+
+def _common(a: tuple[Span, ...], b: tuple[Span, ...]) -> tuple[int, int]:
+    """How many spans both begin with, and how many of the others both end with. Compares slices: 10 ns a span."""
+    shorter = min(len(a), len(b))
+    first = _agreeing(shorter, lambda low, high: a[low:high] == b[low:high])
+    last = _agreeing(
+        shorter - first, lambda low, high: a[len(a) - high : len(a) - low] == b[len(b) - high : len(b) - low]
+    )
+    return first, last
+
+
+def _agreeing(end: int, agree: Callable[[int, int], bool]) -> int:
+    """The largest n <= end for which agree(0, n); agree(low, high) speaks of every part alike."""
+    low = 0
+    while low < end:
+        middle = (low + end + 1) // 2
+        if agree(low, middle):
+            low = middle
+        else:
+            end = middle - 1
+    return low

@@ -53,8 +53,9 @@ def entry_id(packed: bytes) -> bytes:
 class Node:
     """What a node holds and has given up, as far as sessions care."""
 
-    def __init__(self, held: dict[LogId, Ranges] | None = None, *, size: int = 0) -> None:
-        self.size = size
+    def __init__(self, held: dict[LogId, Ranges] | None = None, *, size: int = 0, large: LogId | None = None) -> None:
+        self._size = size
+        self._large = large
         self.entries: dict[LogId, dict[int, bytes]] = {}
         self.gone: dict[LogId, Ranges] = {}
         self.branches: dict[LogId, tuple[int, str]] = {}
@@ -75,7 +76,8 @@ class Node:
         mine = self.entries.setdefault(of, {})
         for start, stop in seqs.spans:
             for seq in range(start, stop):
-                mine[seq] = entry(of, seq, self.branch(of, seq), self.size)
+                size = 3_000 if of == self._large else self._size
+                mine[seq] = entry(of, seq, self.branch(of, seq), size)
         self._settle(of, seqs)
 
     def give_up(self, of: LogId, seqs: Ranges) -> None:

@@ -43,6 +43,19 @@ def test_questions_about_a_span_are_answered_as_sets_answer(a: list[tuple[int, i
     assert (start in seqs) == (start in plain(seqs))
 
 
+many = st.sets(st.integers(0, 60), min_size=20, max_size=50)
+
+
+@settings(max_examples=200, deadline=None)
+@given(many, st.sets(st.integers(0, 60), max_size=3), many)
+def test_taking_away_a_nearly_equal_or_a_quite_other_set_is_the_same_operation(
+    a: set[int], changed: set[int], b: set[int]
+) -> None:
+    assert of(a).minus(of(a ^ changed)) == of(a - (a ^ changed))
+    assert of(a ^ changed).minus(of(a)) == of((a ^ changed) - a)
+    assert of(a).minus(of(b)) == of(a - b)
+
+
 @settings(max_examples=100, deadline=None)
 @given(spans)
 def test_count_next_and_top_describe_the_set(a: list[tuple[int, int]]) -> None:

@@ -20,7 +20,7 @@ logs = st.builds(log, st.integers(1, 3), st.integers(0, 2))
 @st.composite
 def nodes(draw: st.DrawFn) -> Node:
     """Logs with holes, some of which are given up."""
-    node = Node(draw(st.dictionaries(logs, spans, max_size=5)), size=draw(st.sampled_from([0, 3_000])))
+    node = Node(draw(st.dictionaries(logs, spans, max_size=5)), large=log(3))
     for of, seqs in draw(st.dictionaries(logs, spans, max_size=2)).items():
         node.give_up(of, seqs)
     return node
