@@ -34,6 +34,7 @@ from sync.logs import LogId
 
 OPEN_MAX: Final = 256  # Each open invitation is one key that a stranger's first bytes are tried with.
 USED_MAX: Final = 64  # Used ones that still answer the device they let in.
+ENDED_S: Final = 2 * 86_400
 LIFETIME_S_MAX: Final = 90 * 86_400
 _HOUR_S: Final = 3_600
 _LANES: Final = (0, 1, 2)
@@ -100,7 +101,8 @@ def invite(
 def doors(home: Home, now_ms: int) -> tuple[Door, ...]:
     """The secrets that open a link to this node: the organisation's, the newest first, then open invitations."""
     members = [Door(psk, None) for psk in home.identity.link_psks]
-    unused, used = _standing(home, home.believed_s(now_ms))
+    # Those that ended lately still open: only so can their bearers be told why they are not let in.
+    unused, used = _standing(home, home.believed_s(now_ms) - ENDED_S)
     tickets = [Ticket.decode(item.data) for item in (*unused, *used)]
     return (*members, *(Door(codes.psk(ticket.secret), ticket.id) for ticket in tickets))
 

@@ -177,7 +177,7 @@ class Shell:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 await self._remember_peers()
-                await self._refresh_doors()
+                await self.refresh_doors()
                 tasks.start_soon(self._drive)
                 tasks.start_soon(self._watch, wake)
                 tasks.start_soon(self._upkeep)
@@ -393,7 +393,7 @@ class Shell:
             async with self._home_lock:
                 with suppress(StoreProblem):
                     await self._notice()
-            await self._refresh_doors()
+            await self.refresh_doors()
 
     @contextmanager
     def _wake_socket(self) -> Iterator[socket.socket | None]:
@@ -417,7 +417,8 @@ class Shell:
             finally:
                 path.unlink(missing_ok=True)
 
-    async def _refresh_doors(self) -> None:
+    async def refresh_doors(self) -> None:
+        """Let in by new invitations too. The watch does it each second, and whenever a command wrote."""
         async with self._home_lock:
             with suppress(StoreProblem):
                 self._doors = await to_thread.run_sync(admission.doors, self.home, _wall_ms(), limiter=self._thread)
