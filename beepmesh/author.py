@@ -26,7 +26,7 @@ from typing import Final
 
 from beepmesh.crypto.certificates import DeviceCertificate
 from beepmesh.crypto.payload import pack
-from beepmesh.crypto.primitives import TAG_BYTES, CryptoFailure, Entropy, aead_open, aead_seal, kdf
+from beepmesh.crypto.primitives import TAG_BYTES, CryptoFailure, Entropy, aead_open, aead_seal, kdf, sha256
 from beepmesh.crypto.seal import WRAPS_MAX, hint_key, seal
 from beepmesh.crypto.seal import Recipient as SealedRecipient
 from beepmesh.errors import Refused
@@ -44,6 +44,8 @@ BODY_FEED_CERTIFICATE: Final = 2
 BODY_CONTROL: Final = 3
 
 _CONTROL_LABEL: Final = b"beepmesh/control/1"
+_SALT_LABEL: Final = b"beepmesh/control-salt/1"
+_SALT_BYTES: Final = 16
 _NONCE: Final = bytes(12)
 
 Make = Callable[[bytes, int, int], tuple[bytes, bytes]]
@@ -124,8 +126,9 @@ def control_draft(statement: Statement, identity: Identity) -> Draft:
     control_key = identity.control_keys[0]
 
     def make(feed: bytes, lane: int, seq: int) -> tuple[bytes, bytes]:
-        sealed = aead_seal(_place_key(control_key, feed, lane, seq), _NONCE, statement.data, b"")
-        return b"", bytes([BODY_CONTROL]) + sealed
+        salt = kdf(control_key, _SALT_LABEL + sha256(statement.data))[:_SALT_BYTES]
+        sealed = aead_seal(_place_key(control_key, feed, lane, seq, salt), _NONCE, statement.data, b"")
+        return b"", bytes([BODY_CONTROL]) + salt + sealed
 
     return Draft(True, LANE_URGENT, TTL_LONGEST, URGENT, make, statement=statement)
 
@@ -140,7 +143,8 @@ def feed_certificate_draft(statement: Statement) -> Draft:
 def decode_control(entry: Entry, control_keys: Iterable[bytes]) -> Fact:
     """What a control body says. Its entry was verified before; whether it is true is the roster's matter."""
     body = entry.body
-    if body is None or body[:1] != bytes([BODY_CONTROL]) or not TAG_BYTES < len(body) <= FACT_BYTES_MAX + TAG_BYTES:
+    beside = 1 + _SALT_BYTES + TAG_BYTES
+    if body is None or body[:1] != bytes([BODY_CONTROL]) or not beside < len(body) <= FACT_BYTES_MAX + beside:
         raise Refused("control-malformed", "body")
     data = _opened(body[1:], entry, control_keys)
     match _decoded(data):
@@ -184,14 +188,15 @@ def _parts(reached: list[tuple[Sealing, SealedRecipient]]) -> list[list[tuple[Se
     return [reached[at : at + WRAPS_MAX] for at in range(0, len(reached), WRAPS_MAX)]
 
 
-def _place_key(control_key: bytes, feed: bytes, lane: int, seq: int) -> bytes:
-    return kdf(control_key, _CONTROL_LABEL + feed + bytes([lane]) + seq.to_bytes(8))
+def _place_key(control_key: bytes, feed: bytes, lane: int, seq: int, salt: bytes) -> bytes:
+    return kdf(control_key, _CONTROL_LABEL + feed + bytes([lane]) + seq.to_bytes(8) + salt)
 
 
 def _opened(sealed: bytes, entry: Entry, control_keys: Iterable[bytes]) -> bytes:
+    salt, sealed = sealed[:_SALT_BYTES], sealed[_SALT_BYTES:]
     for control_key in control_keys:
         try:
-            return aead_open(_place_key(control_key, entry.feed, entry.lane, entry.seq), _NONCE, sealed, b"")
+            return aead_open(_place_key(control_key, entry.feed, entry.lane, entry.seq, salt), _NONCE, sealed, b"")
         except CryptoFailure:
             continue
     raise Refused("control-sealed")
