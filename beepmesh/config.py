@@ -94,7 +94,8 @@ def parse(data: bytes, source: str) -> Config:
     base = Config()
     days, megabytes = values.get("keep.days", base.keep_days), values.get("keep.megabytes", base.keep_megabytes)
     use = values.get("links.use", base.links_use)
-    assert isinstance(days, int) and isinstance(megabytes, int)
+    assert isinstance(days, int)
+    assert isinstance(megabytes, int)
     assert isinstance(use, tuple)
     return Config(use, days, megabytes, tuple((key, source) for key in values))
 

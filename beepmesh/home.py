@@ -55,11 +55,13 @@ _COLUMNS_LABEL: Final = b"beepmesh/columns/1"
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What other processes on this home have done since the last look."""
+    """What has been written on this home, by any process, since the last look."""
 
     states: dict[LogId, LogState]
     facts: tuple[Fact, ...]
+    """Those that the roster has learned just now. What `commit` wrote it knew already, and some are told again."""
     identity_changed: bool
+    """Prekeys or certificates are new in `Home.identity`, whether we made them or somebody else did."""
 
 
 class Home:
@@ -74,6 +76,7 @@ class Home:
         self._keystore = keystore
         self._passphrase = passphrase
         self._keystore_stamp = _stamp(path / KEYSTORE_NAME)
+        self._identity_told = self.identity
         self._version = 0
         self._seen: dict[LogId, LogState] = {}
         self.facts_refused = 0
@@ -246,10 +249,9 @@ class Home:
         fresh = {log: state for log, state in changes.states.items() if self._seen.get(log) != state}
         self._seen.update(fresh)
         facts = self._learn_facts() if any(log.lane == 0 for log in fresh) else ()
-        before = self.identity
-        if _stamp(self._keystore.path) != self._keystore_stamp:
-            self._reread_identity()
-        return Refreshed(fresh, facts, self.identity is not before)
+        self._reread_identity()
+        told, self._identity_told = self._identity_told, self.identity
+        return Refreshed(fresh, facts, self.identity is not told)
 
     def unopened(self) -> tuple[ReadResult, ...]:
         """The entries that nobody here could open yet, each as it is read from the store."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from beepmesh import desk
 from beepmesh.author import BODY_CONTROL, BODY_FEED_CERTIFICATE, decode_control, feed_certificate_fact
-from beepmesh.crypto.certificates import issue_device, issue_feed, public_id
+from beepmesh.crypto.certificates import issue_device, issue_feed
 from beepmesh.crypto.payload import unpack
 from beepmesh.crypto.primitives import AgreementKey, SigningKey
 from beepmesh.crypto.seal import hint, hint_key, open_slot
@@ -20,6 +23,8 @@ from beepmesh.trust.identity import Identity, found
 
 NOW_MS = 1_780_000_000_000  # 28 May 2026
 DAY_MS = 86_400_000
+BILAL = "بلال احمد"
+URDU = "پل بہہ گیا ہے۔ دو خاندان چھت پر ہیں۔ 🚁"
 
 
 def founded(path: Path, name: str = "Ayesha Khan", *, now_ms: int = NOW_MS) -> Home:
@@ -128,8 +133,21 @@ def meet(*homes: Home, now_ms: int = NOW_MS) -> None:
                     carry(source, target, now_ms=now_ms)
 
 
-def device_of(identity: Identity) -> bytes:
-    return public_id(identity.device_key.public)
+@contextmanager
+def acquainted(folder: Path) -> Iterator[tuple[Home, Home]]:
+    """Ayesha, who founded, and Bilal, who know each other."""
+    with founded(folder / "a") as a, joined(folder / "b", a, BILAL, department="flood/swat") as b:
+        meet(a, b)
+        yield a, b
+
+
+def texts(home: Home) -> list[str]:
+    """What came, without marking it as read."""
+    return [shown.text for shown in desk.inbox(home, mark_read=False, now_ms=NOW_MS).messages]
+
+
+def ledger(home: Home, message: str, *, now_ms: int = NOW_MS) -> list[tuple[str, str, str]]:
+    return [(line.who, line.state, line.reason) for line in desk.show(home, message, now_ms=now_ms).lines]
 
 
 def _opened(target: Home, entry: Entry, now_ms: int) -> Payload | None:

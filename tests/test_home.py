@@ -197,6 +197,8 @@ def test_refresh_takes_over_prekeys_that_another_process_made(tmp_path: Path) ->
     with Home.open(tmp_path / "a", "secret words") as a, Home.open(tmp_path / "a", "secret words") as again:
         again.refresh()
         assert desk.rotate_prekeys(a, later)
+        assert a.refresh().identity_changed
+        assert not a.refresh().identity_changed
         assert again.refresh().identity_changed
         assert again.identity == a.identity
         assert not desk.rotate_prekeys(again, later)
