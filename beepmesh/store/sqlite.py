@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ from beepmesh.store.contract import (
     Place,
     ReadResult,
     Size,
+    StoreProblem,
     Unsealed,
 )
 from beepmesh.store.database import Columns, Database
@@ -117,7 +119,8 @@ class SqliteStore:
         with self._database.writing() as connection:
             erased = log.expire(connection, now_ms)
         if erased:
-            self._database.forget()
+            with suppress(StoreProblem):  # They are erased; that the log is emptied may wait for the next time.
+                self._database.forget()
         return erased
 
     # --- people's side ---
