@@ -15,6 +15,7 @@ from beepmesh.trust.enrol import JoinKeys, check_answer, check_request, grant, r
 from beepmesh.trust.fields import decode_fields, encode_fields
 from beepmesh.trust.identity import DEVICE_S, Identity, found
 from beepmesh.trust.invite import Invitation, decode_code, encode_code, invitation_id
+from beepmesh.trust.renewal import registrar_certificate
 from beepmesh.trust.roster import registrar_serial
 from beepmesh.trust.ticket import Offer, Ticket, new_ticket, require_allowed
 from tests.trust.village import DAY_S, NOW_S, Entropy, Village, facts_of
@@ -83,7 +84,7 @@ def test_an_answer_and_a_request_are_small() -> None:
     assert len(granted(a_ticket()).answer) < 1_100
 
 
-def test_a_registrar_of_the_whole_organisation_gets_a_certificate_of_its_own_whose_serial_names_its_device() -> None:
+def test_leads_and_registrars_get_a_certificate_of_their_own_whose_serial_names_their_device() -> None:
     lead = village.admit("Lead", role="lead", department="flood")
     own = lead.registrar()
     assert own is not None
@@ -275,6 +276,16 @@ def test_a_registrars_certificate_for_another_key_is_refused() -> None:
     answer = granted(ticket).answer
     assert check_answer(answer, invitation_of(ticket), KEYS).registrar_seed == KEYS.registrar_seed
     assert answer_problem(answer, invitation_of(ticket), replace(KEYS, registrar_seed=b"r" * 32)) == "answer-foreign"
+
+
+def test_a_registrars_certificate_that_names_another_device_is_refused() -> None:
+    ticket = a_ticket(role="lead", department="flood")
+    fields = decode_fields(granted(ticket).answer, 8_192, "x")
+    root = village.hq.root_key
+    assert root is not None
+    public = SigningKey(KEYS.registrar_seed).public
+    fields[6] = registrar_certificate(root, public, ("flood",), ("field",), village.hq.device, NOW_S)
+    assert answer_problem(encode_fields(fields), invitation_of(ticket)) == "answer-malformed"
 
 
 @given(st.data())

@@ -71,6 +71,13 @@ def test_one_wrong_letter_is_a_slip(at: int, letter: str) -> None:
         assert problem(letters[:at] + letter + letters[at + 1 :]) == "mistyped"
 
 
+def test_bits_that_mean_nothing_may_not_be_set() -> None:
+    code = encode_code(one())
+    last = invite._ALPHABET.index(code[-1])
+    assert last & 15 == 0
+    assert problem(code[:-1] + invite._ALPHABET[last | 1]) == "mistyped"
+
+
 def test_missing_doubled_and_swapped_groups_are_slips() -> None:
     groups = encode_code(one("hub:https://example.org")).split("-")
     assert problem("-".join(groups[:-1])) == "mistyped"

@@ -38,6 +38,7 @@ LEAD = village.admit("Lead", role="lead", department="flood")
 RESCUE = village.admit("Rescue lead", role="lead", department="rescue")
 SANA = village.admit("Sana", department="flood/swat", by=LEAD)
 BEN = village.admit("Ben", department="rescue")
+WIDENED = village.with_registrar(LEAD, ("flood", "rescue"))
 EVERYBODY = (HQ, REGISTRAR, LEAD, RESCUE, SANA, BEN)
 
 
@@ -109,6 +110,11 @@ FACTS = [
     revocation(LEAD, SANA, time_s=NOW_S + 20, cuts=((SANA.feed, 1, 7),)),
     revocation(REGISTRAR, LEAD, time_s=NOW_S + 10, cuts=((LEAD.feed, 0, 3), (LEAD.device, 0, 4))),
     revocation(LEAD, RESCUE, time_s=NOW_S + 11),
+    revocation(LEAD, BEN, time_s=NOW_S + 3),
+    revocation(WIDENED, BEN, time_s=NOW_S + 3),
+    replace(
+        device_fact(SANA), data=device_certificate_data(SANA.device_certificate, WIDENED.registrar_certificate or b"")
+    ),
     revocation(HQ, REGISTRAR, time_s=NOW_S + 30, cuts=((LEAD.feed, 0, 1),)),
     *facts_of(renew_own(HQ, NOW_S + 40 * DAY_S, Entropy("renew"))),
     *HOSTILE,
@@ -316,6 +322,33 @@ def test_a_revocation_reaches_as_far_as_its_registrar() -> None:
         assert (roster.revoked(whom.device) is not None) == reached, (by.name, whom.name)
 
 
+def test_neither_a_lead_without_a_department_nor_a_registrar_with_one_reaches_everybody() -> None:
+    lead, registrar = village.admit("L", role="lead"), village.admit("R", role="registrar", department="flood")
+    for by, whom, reached in (
+        (lead, SANA, True), (lead, LEAD, False), (lead, HQ, False),
+        (registrar, SANA, True), (registrar, BEN, False), (registrar, HQ, False),
+    ):  # fmt: skip
+        roster = village.roster(facts_of(*EVERYBODY), revocation(by, whom))
+        assert (roster.revoked(whom.device) is not None) == reached, (by.name, whom.name)
+
+
+def test_a_registrar_whose_right_was_widened_reaches_further_with_the_same_words() -> None:
+    narrow, wide = revocation(LEAD, BEN), revocation(WIDENED, BEN)
+    roster = village.roster(facts_of(*EVERYBODY), narrow)
+    assert roster.revoked(BEN.device) is None
+    roster.learn(wide)
+    assert roster.revoked(BEN.device) is not None
+
+
+def test_of_two_certificates_of_one_registrar_the_newer_says_how_far_it_reaches() -> None:
+    widened = village.with_registrar(LEAD, ("flood", "rescue"), now_s=NOW_S + 10)
+    narrow = certificate_by(LEAD, SANA, now_s=NOW_S + 20, person=BEN.person)
+    wide = certificate_by(widened, SANA, now_s=NOW_S + 20, person=BEN.person)
+    assert village.roster(facts_of(*EVERYBODY), narrow).device(SANA.device) is None
+    for order in ((narrow, wide), (wide, narrow)):
+        assert village.roster(facts_of(*EVERYBODY), order).device(SANA.device) is not None
+
+
 def test_a_revocation_may_come_before_its_device() -> None:
     roster = village.roster(revocation(LEAD, SANA))
     assert roster.revoked(SANA.device) is None
@@ -333,11 +366,19 @@ def test_the_cut_holds_per_lane_and_all_of_a_lane_that_is_not_named() -> None:
     assert control.last_good(0) == 2
 
 
-def test_of_two_cuts_the_lower_holds() -> None:
-    facts = [revocation(HQ, SANA, time_s=NOW_S + late, cuts=((SANA.feed, 1, 9 - late),)) for late in (0, 1, 2)]
+@pytest.mark.parametrize("goods", [(7, 8, 9), (9, 8, 7), (8, 7, 9)])
+def test_of_several_cuts_the_lowest_holds(goods: tuple[int, ...]) -> None:
+    facts = [revocation(HQ, SANA, time_s=NOW_S + late, cuts=((SANA.feed, 1, good),)) for late, good in enumerate(goods)]
     feed = village.roster(facts_of(*EVERYBODY), facts).feed(SANA.feed)
     assert feed is not None
     assert feed.cuts == ((1, 7),)
+
+
+def test_who_revokes_one_device_does_not_thereby_cut_another() -> None:
+    roster = village.roster(facts_of(*EVERYBODY), revocation(REGISTRAR, SANA, cuts=((BEN.device, 0, -1),)))
+    control = roster.feed(BEN.device)
+    assert control is not None
+    assert control.cuts == ()
 
 
 def test_nobody_cuts_a_feed_beyond_his_reach() -> None:
@@ -355,7 +396,10 @@ def test_nobody_cuts_a_feed_beyond_his_reach() -> None:
 
 def test_what_a_revoked_registrar_grants_later_is_void_and_what_it_granted_before_stands() -> None:
     late = village.admit("Late", department="flood", by=LEAD, now_s=NOW_S + 100)
-    roster = village.roster(facts_of(*EVERYBODY, late), revocation(HQ, LEAD, time_s=NOW_S + 50))
+    roster = village.roster(facts_of(*EVERYBODY, late))
+    assert late.device in roster.devices()
+    assert roster.device(late.device) is not None
+    roster.learn(revocation(HQ, LEAD, time_s=NOW_S + 50))
     assert roster.device(late.device) is None
     assert roster.feed(late.device) is None
     assert late.device not in roster.devices()
@@ -434,6 +478,7 @@ def test_time_moves_with_what_headquarters_signs_and_not_with_what_leads_sign() 
 def test_a_revoked_registrar_no_longer_moves_the_time() -> None:
     roster = village.roster(facts_of(*EVERYBODY), certificate_by(REGISTRAR, BEN, now_s=NOW_S + 300 * DAY_S))
     assert roster.trusted_s == NOW_S + 300 * DAY_S
+    roster.learn(revocation(REGISTRAR, SANA, time_s=NOW_S + 200 * DAY_S))
     roster.learn(revocation(HQ, REGISTRAR, time_s=NOW_S + 5))
     assert roster.trusted_s == NOW_S + 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from beepmesh.crypto.certificates import Cut, issue_revocation
 from beepmesh.crypto.primitives import SigningKey
@@ -12,16 +12,15 @@ from beepmesh.trust.enrol import Granted, JoinKeys, check_answer, check_request,
 from beepmesh.trust.facts import (
     DEVICE_CERTIFICATE,
     FEED_CERTIFICATE,
-    PREKEY_BUNDLE,
     REVOCATION,
     Fact,
     device_certificate_data,
     feed_certificate_data,
-    prekey_bundle_data,
     revocation_data,
 )
 from beepmesh.trust.identity import Identity, found
 from beepmesh.trust.invite import Invitation
+from beepmesh.trust.renewal import registrar_certificate
 from beepmesh.trust.roster import Roster
 from beepmesh.trust.ticket import Offer, new_ticket
 
@@ -69,9 +68,13 @@ class Village:
         granted: Granted = grant(registrar, ticket, asked, now_s=now_s, trusted_s=now_s, entropy=self.entropy)
         return check_answer(granted.answer, Invitation(self.hq.org, ticket.secret, ticket.expires_s), keys)
 
-    def bundle(self, identity: Identity, now_s: int | None = None) -> Fact:
-        _, bundle = identity.prekeys.rotate(now_s or self.now_s, identity.device_key, self.entropy)
-        return Fact(identity.device, 1, PREKEY_BUNDLE, prekey_bundle_data(bundle.encode()))
+    def with_registrar(self, identity: Identity, departments: tuple[str, ...], now_s: int = NOW_S) -> Identity:
+        """The same registrar with another certificate for the same key."""
+        root, key = self.hq.root_key, identity.registrar_key
+        assert root is not None
+        assert key is not None
+        data = registrar_certificate(root, key.public, departments, ("field", "relay"), identity.device, now_s)
+        return replace(identity, registrar_certificate=data)
 
     def roster(self, *facts: Fact | Iterable[Fact]) -> Roster:
         roster = Roster(self.hq.root_public)
