@@ -140,6 +140,8 @@ def revoke(home: Home, who: str, *, reason: str = "revoked", now_ms: int) -> Put
     certificate = home.identity.registrar()
     if registrar is None or certificate is None:
         raise NotAllowed("This device may not revoke anybody. Ask headquarters, or a registrar or lead.")
+    if not certificate.valid_at(home.believed_s(now_ms)):
+        raise NotAllowed("This device's right to let others in and out has ended. Ask headquarters to renew it.")
     person = one_person(home, who)
     if person.person == home.identity.person:
         raise Usage("That is you. To give up this device, destroy its home; another registrar can revoke you.")

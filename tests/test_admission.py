@@ -239,3 +239,8 @@ def test_who_may_not_revoke_is_told_so(a: Home, tmp_path: Path) -> None:
         with pytest.raises(UnknownName):
             admission.revoke(a, "Nobody", now_ms=NOW_MS)
         assert lead.roster.revoked(field.identity.device) is None
+        ended = NOW_MS + 366 * DAY_MS
+        a.identity = replace(a.identity, trusted_s=ended // 1_000)
+        with pytest.raises(NotAllowed, match="ended"):
+            admission.revoke(a, "Field", now_ms=ended)
+        assert a.roster.revoked(field.identity.device) is None
