@@ -34,7 +34,7 @@ from sync.logs import LogId
 
 OPEN_MAX: Final = 256  # Each open invitation is one key that a stranger's first bytes are tried with.
 USED_MAX: Final = 64  # Used ones that still answer the device they let in.
-ENDED_S: Final = 2 * 86_400
+ENDED_S: Final = 2 * 86_400  # How long an ended invitation still gets a refusal in words, and not silence.
 LIFETIME_S_MAX: Final = 90 * 86_400
 _HOUR_S: Final = 3_600
 _LANES: Final = (0, 1, 2)
@@ -99,7 +99,7 @@ def invite(
 
 
 def doors(home: Home, now_ms: int) -> tuple[Door, ...]:
-    """The secrets that open a link to this node: the organisation's, the newest first, then open invitations."""
+    """The secrets that open a link to this node: the organisation's, the newest first, then those of invitations."""
     members = [Door(psk, None) for psk in home.identity.link_psks]
     # Those that ended lately still open: only so can their bearers be told why they are not let in.
     unused, used = _standing(home, home.believed_s(now_ms) - ENDED_S)

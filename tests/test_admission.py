@@ -115,14 +115,16 @@ def test_a_disk_that_is_full_lets_nobody_in(a: Home, monkeypatch: pytest.MonkeyP
     assert isinstance(ask(a, invitation, own), bytes)
 
 
-def test_doors_are_the_members_and_the_invitations_that_last(a: Home) -> None:
+def test_doors_are_the_members_and_the_invitations_that_last_or_ended_lately(a: Home) -> None:
     invitation = invited(a)
     members, joiners = admission.doors(a, NOW_MS)
     assert (members.psk, members.invitation) == (a.identity.link_psks[0], None)
     assert (joiners.psk, joiners.invitation) == (psk(invitation.secret), invitation_id(invitation.secret))
     ask(a, invitation, keys())
     assert len(admission.doors(a, NOW_MS)) == 2
-    assert len(admission.doors(a, NOW_MS + 2 * DAY_MS)) == 1
+    # Whoever comes a day too late is told so; after that there is silence.
+    assert len(admission.doors(a, NOW_MS + 2 * DAY_MS)) == 2
+    assert len(admission.doors(a, NOW_MS + 4 * DAY_MS)) == 1
 
 
 def test_what_the_code_says_is_what_the_registrar_holds_to(a: Home) -> None:
