@@ -5,7 +5,8 @@ Rule 2: both sides say HELLO at once. Equal roots: nothing more to tell. Otherwi
 Rule 3: knowing what the peer has settled, each pushes what it lacks, lane by lane (push.py), now and live.
 Rule 4: an ACK speaks only of what is durable: runs that the node answered with RunDone, states in its mapping.
 Rule 5: whatever the peer does wrong ends in one Hangup with a reason, and nothing after it.
-Rule 6: the shell performs outputs in their order, and answers every ReadRun and TakeRun exactly once.
+Rule 6: the shell performs outputs in their order, and answers every ReadRun and TakeRun exactly once. Sends come
+        first in each list, so a shell may answer an order while it performs it: records still leave as they were made.
 
 The link may break at any moment: the session is dropped, and the next one repeats only what was not settled.
 """
@@ -143,6 +144,8 @@ class Session:
             self._push.pump(out)
             self._acknowledge(now, out)
             self._judge_level(out)
+        if len(out) > 1:
+            out.sort(key=_not_to_send)
         return out
 
     def _take_in(self, event: Input, out: list[Output]) -> None:
@@ -380,3 +383,7 @@ class Session:
 
 def _by_lane(log: LogId) -> tuple[int, bytes]:
     return log.lane, log.feed
+
+
+def _not_to_send(output: Output) -> bool:
+    return type(output) is not Send

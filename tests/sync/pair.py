@@ -154,6 +154,8 @@ class End:
 
     def tell(self, event: Input, now: float) -> list[Output]:
         outputs = self.session.handle(event, now)
+        kinds = [type(output) is Send for output in outputs]
+        assert kinds == sorted(kinds, reverse=True), "a Send after an order that may be answered at once"
         self.outputs += outputs
         for output in outputs:
             match output:
