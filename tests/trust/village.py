@@ -6,16 +6,19 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from beepmesh.crypto.certificates import Cut, issue_revocation
+from beepmesh.crypto.certificates import Cut, issue_device, issue_revocation
+from beepmesh.crypto.prekeys import sign_bundle
 from beepmesh.crypto.primitives import SigningKey
 from beepmesh.trust.enrol import Granted, JoinKeys, check_answer, check_request, grant, request
 from beepmesh.trust.facts import (
     DEVICE_CERTIFICATE,
     FEED_CERTIFICATE,
+    PREKEY_BUNDLE,
     REVOCATION,
     Fact,
     device_certificate_data,
     feed_certificate_data,
+    prekey_bundle_data,
     revocation_data,
 )
 from beepmesh.trust.identity import Identity, found
@@ -26,6 +29,7 @@ from beepmesh.trust.ticket import Offer, new_ticket
 
 NOW_S = 1_800_000_000
 DAY_S = 86_400
+HOUR = NOW_S // 3_600
 
 
 @dataclass
@@ -106,3 +110,27 @@ def revocation(by: Identity, whom: Identity, *, time_s: int = NOW_S, cuts: tuple
         key, device=whom.device, serial=whom.certificate().serial, time=time_s, reason="lost", cuts=cuts
     )
     return Fact(by.device, 9, REVOCATION, revocation_data(statement, by.registrar_certificate))
+
+
+def certificate_by(
+    registrar: Identity, whom: Identity, *, now_s: int = NOW_S, person: bytes | None = None, department: str = "flood"
+) -> Fact:
+    """A certificate that this registrar gives to a known device, in that device's own feed."""
+    assert registrar.registrar_key is not None
+    assert registrar.registrar_certificate is not None
+    data = issue_device(
+        registrar.registrar_key, person=person or whom.person, device_public=whom.device_key.public,
+        link_public=whom.link_key.public, name="Renamed", department=department, roles=("field",), not_before=now_s,
+        expires=now_s + DAY_S, serial=bytes(8),
+    )  # fmt: skip
+    registrar_data = registrar.registrar_certificate
+    return Fact(whom.device, 5, DEVICE_CERTIFICATE, device_certificate_data(data, registrar_data))
+
+
+def bundle_of(member: Identity, start_hour: int = HOUR, signer: Identity | None = None) -> Fact:
+    _, template = member.prekeys.rotate(start_hour * 3_600, member.device_key, Entropy(f"{member.name}{start_hour}"))
+    bundle = sign_bundle(
+        (signer or member).device_key, device=member.device, start_hour=start_hour, usable_days=21,
+        public=template.public,
+    )  # fmt: skip
+    return Fact(member.device, 2, PREKEY_BUNDLE, prekey_bundle_data(bundle.encode()))
