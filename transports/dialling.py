@@ -2,7 +2,8 @@
 
 Laws:
 1. Of two nodes that see each other, the one with the larger name dials at once; the other only after YIELD_S without a
-   link, because discovery sometimes works in one direction only.
+   link, because discovery sometimes works in one direction only. A newcomer, whom nobody can usefully dial, always
+   dials at once.
 2. A candidate is left alone while a link to it lives: one we dialled, one with the peer we met there, or one from its
    host that belongs to no other candidate. The last is a guess where several nodes share a host; a wrong guess costs
    one duplicate link, which tells the peer and so ends the guessing.
@@ -77,8 +78,9 @@ class _Link:
 class DialPlan:
     """The decisions of one node on one network. `chance` gives 0.5..1.5 and spreads every wait."""
 
-    def __init__(self, own_name: str, chance: Callable[[], float]) -> None:
+    def __init__(self, own_name: str, chance: Callable[[], float], *, newcomer: bool = False) -> None:
         self.own_name = own_name
+        self._newcomer = newcomer
         self._chance = chance
         self._candidates: dict[str, _Candidate] = {}
         self._links: dict[int, _Link] = {}
@@ -184,7 +186,7 @@ class DialPlan:
     # -- helpers
 
     def _turn_s(self, name: str) -> float:
-        return 0.0 if self.own_name > name else YIELD_S
+        return 0.0 if self._newcomer or self.own_name > name else YIELD_S
 
     def _room(self) -> int:
         """How many dials may be started."""

@@ -53,18 +53,19 @@ class LanTransport:
         port: int | None = None,
         *,
         probe: bool = False,
+        newcomer: bool = False,
         chance: random.Random | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
         look: Callable[[], tuple[Place, ...]] = places,
     ) -> None:
         """Without `port`, DEFAULT_PORT if it is free and any other if not. `probe`: also knock at every host of the own
-        /24, slowly. `look` says which addresses this machine has."""
+        /24, slowly. `newcomer`: dial whoever is seen at once, since nobody here knows us yet. `look` says which addresses this machine has."""
         self.spec = "lan:probe" if probe else "lan" if port is None else f"lan:{port}"
         self.failures: Counter[str] = Counter()
         self._fixed_port, self._probe_too = port, probe
         self._chance = chance or random.Random()
         self._entropy, self._look = entropy, look
-        self._plan = DialPlan(self._random_name(), lambda: self._chance.uniform(0.5, 1.5))
+        self._plan = DialPlan(self._random_name(), lambda: self._chance.uniform(0.5, 1.5), newcomer=newcomer)
         self._own_names = {self._plan.own_name}
         self._own: tuple[Place, ...] = ()
         self._port = 0

@@ -20,13 +20,14 @@ class SpecError(ValueError):
     """A spec that names no link we know; the text says what was meant or what there is."""
 
 
-def parse(spec: str) -> Transport:
-    """The transport a spec names, not yet serving. Raises SpecError and nothing else."""
+def parse(spec: str, *, newcomer: bool = False) -> Transport:
+    """The transport a spec names, not yet serving. `newcomer`: for a device that is not a member yet. Raises SpecError
+    and nothing else."""
     kind, _, rest = spec.strip().partition(":")
     try:
         match kind:
             case "lan":
-                return _lan(rest)
+                return _lan(rest, newcomer)
             case "tcp":
                 return _tcp(rest)
             case "listen":
@@ -52,12 +53,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _lan(rest: str) -> Transport:
+def _lan(rest: str, newcomer: bool) -> Transport:
     from transports.lan import LanTransport
 
     if rest == "probe":
-        return LanTransport(probe=True)
-    return LanTransport(_port(rest)) if rest else LanTransport()
+        return LanTransport(probe=True, newcomer=newcomer)
+    return LanTransport(_port(rest) if rest else None, newcomer=newcomer)
 
 
 def _tcp(rest: str) -> Transport:

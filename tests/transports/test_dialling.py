@@ -13,8 +13,8 @@ SMALL, LARGE, MIDDLE = "0" * 16, "f" * 16, "8" * 16
 THERE = ("192.0.2.7:7337",)
 
 
-def plan(own_name: str = MIDDLE) -> DialPlan:
-    return DialPlan(own_name, lambda: 1.0)
+def plan(own_name: str = MIDDLE, *, newcomer: bool = False) -> DialPlan:
+    return DialPlan(own_name, lambda: 1.0, newcomer=newcomer)
 
 
 def keys(dials: list[Dial]) -> list[str]:
@@ -84,6 +84,14 @@ def test_after_a_lost_link_the_larger_name_returns_first() -> None:
         one.link_down(1, 100.0)
         assert bool(one.due(101.0)) is soon
         assert bool(one.due(104.0)) is not soon
+
+
+def test_a_newcomer_dials_whatever_its_name_and_whoever_has_dialled_it_in_vain() -> None:
+    one = plan(SMALL, newcomer=True)
+    one.link_up(1, "", "192.0.2.7:50123", 0.0)
+    one.link_down(1, 0.0)
+    one.seen(MIDDLE, THERE, 0.0)
+    assert keys(one.due(0.0)) == [MIDDLE]
 
 
 def test_a_stranger_is_tried_ever_more_seldom_up_to_five_minutes() -> None:
