@@ -22,11 +22,12 @@ from beepmesh.author import control_draft
 from beepmesh.channel import Door
 from beepmesh.crypto.certificates import Cut, DeviceCertificate, issue_revocation
 from beepmesh.crypto.names import covers
+from beepmesh.crypto.primitives import equal
 from beepmesh.errors import NotAllowed, Refused, TooLarge, Usage
 from beepmesh.home import Home
 from beepmesh.store.contract import Batch, Invitation, Issued, Statement, StoreProblem
 from beepmesh.trust import invite as codes
-from beepmesh.trust.enrol import check_request, grant
+from beepmesh.trust.enrol import Request, check_request, grant
 from beepmesh.trust.facts import REVOCATION, revocation_data
 from beepmesh.trust.joinfile import file_invitation, open_request_file, seal_answer_file
 from beepmesh.trust.ticket import Offer, Ticket, new_ticket
@@ -107,10 +108,18 @@ def doors(home: Home, now_ms: int) -> tuple[Door, ...]:
     return (*members, *(Door(codes.psk(ticket.secret), ticket.id) for ticket in tickets))
 
 
-def decide(home: Home, invitation: bytes, request: bytes, *, context: bytes, now_ms: int) -> bytes | Denied:
-    """The answer to a joiner who knows the secret of that invitation (id 8 B), or why there is none."""
+def decide(
+    home: Home, invitation: bytes, request: bytes, *, context: bytes, link_public: bytes | None = None, now_ms: int
+) -> bytes | Denied:
+    """The answer to a joiner who knows the secret of that invitation (id 8 B), or why there is none.
+
+    `link_public`: the Noise key it has proved on this link, which the request must name; a file proves none.
+    """
     try:
-        return _granted(home, invitation, request, context, now_ms)
+        asked = check_request(request, context)
+        if link_public is not None and not equal(asked.link_public, link_public):
+            raise Refused("request-link-key")
+        return _granted(home, invitation, asked, now_ms)
     except Refused as refused:
         reason = refused.reason
     except StoreProblem:
@@ -168,9 +177,8 @@ def revoke(home: Home, who: str, *, reason: str = "revoked", now_ms: int) -> Put
     return PutOut(names.of(person.person), len(devices), all(device.device in feeds for device in devices))
 
 
-def _granted(home: Home, invitation: bytes, request: bytes, context: bytes, now_ms: int) -> bytes:
+def _granted(home: Home, invitation: bytes, asked: Request, now_ms: int) -> bytes:
     """Raises Refused, StoreProblem."""
-    asked = check_request(request, context)
     ticket = _ticket(home, invitation)
     granted = grant(
         home.identity,

@@ -155,6 +155,8 @@ class Admit:
     invitation: bytes
     request: bytes
     handshake_hash: bytes
+    link_public: bytes
+    """The Noise key that the joiner has proved: the certificate must name this one."""
 
 
 @dataclass(frozen=True, slots=True)

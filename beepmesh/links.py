@@ -178,7 +178,8 @@ class Links:
             happened.append(SendFrames(link_id, tuple(link.channel.seal(step.answer, owner=True))))
         secured = link.introduction.secured
         if step.request is not None and secured.door.invitation is not None:
-            happened.append(Admit(link_id, secured.door.invitation, step.request, secured.handshake_hash))
+            asks = Admit(link_id, secured.door.invitation, step.request, secured.handshake_hash, secured.link_public)
+            happened.append(asks)
         if step.proved and not link.device:
             happened += self._welcome(link_id, link, secured.device)
         return happened

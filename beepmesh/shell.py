@@ -303,7 +303,8 @@ class Shell:
             case Commit(batch):
                 try:
                     result = await to_thread.run_sync(
-                        lambda: store.commit(batch, keys=self.home.keys(), now_ms=_wall_ms()), limiter=self._thread
+                        lambda: store.commit(batch, keys=self.home.keys(), now_ms=self.home.dated_ms(_wall_ms())),
+                        limiter=self._thread,
                     )
                 except StoreProblem as problem:
                     self.disk_trouble = str(problem)
@@ -363,7 +364,12 @@ class Shell:
     async def _admit(self, order: Admit) -> None:
         decided = await to_thread.run_sync(
             lambda: admission.decide(
-                self.home, order.invitation, order.request, context=order.handshake_hash, now_ms=_wall_ms()
+                self.home,
+                order.invitation,
+                order.request,
+                context=order.handshake_hash,
+                link_public=order.link_public,
+                now_ms=_wall_ms(),
             ),
             limiter=self._thread,
         )
@@ -432,6 +438,7 @@ class Shell:
     async def _upkeep(self) -> None:
         while True:
             chores: tuple[Callable[[Home, int], object], ...] = (
+                upkeep.renew_certificates,
                 upkeep.rotate_prekeys,
                 upkeep.expire,
                 upkeep.seal_waiting,
