@@ -94,6 +94,8 @@ class Ranges:
     def gaps(self, start: int, stop: int) -> tuple[Span, ...]:
         """The parts of [start, stop) that are not in this set, in order."""
         spans = self.spans
+        if len(spans) == 1 and spans[0][0] <= start < spans[0][1]:  # The usual case: a log without holes.
+            return () if stop <= spans[0][1] else ((spans[0][1], stop),)
         low, high = _overlapping(spans, start, stop)
         left: list[Span] = []
         for first, last in spans[low:high]:

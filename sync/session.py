@@ -294,8 +294,8 @@ class Session:
             left = self._logs[event.log].settled.gaps(event.start, event.start + event.count)
         else:
             left = ((event.start, event.start + event.count),)
-        # Whatever the reason, this run did not settle these: they are not waited for any more.
-        self._peer.excuse(event.log, Ranges(left))
+        if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
+            self._peer.excuse(event.log, Ranges(left))
         self._changed[event.log] = None
 
     def _acknowledge(self, now: float, out: list[Output]) -> None:
