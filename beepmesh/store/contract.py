@@ -5,7 +5,8 @@ Law 2: entries, facts, payloads, the outbox and the sealings are truth. Messages
        `rebuild_views` makes them again and nothing changes.
 Law 3: what is settled stays settled. A body may be erased; its header stays, verifies and is handed on.
 Law 4: an entry that is held is never replaced by another one of the same log and seq.
-Law 5: the store verifies nothing and opens nothing: what it is given was checked by its caller.
+Law 5: the store verifies no signature and opens nothing sealed by others: what it is given was checked by its caller.
+       It does see what contradicts what it holds, because only a transaction can: see `Committed.forks`.
 
 A store is synchronous and is called by one thread at a time. Several processes may use one home: each write is one
 transaction that waits up to five seconds for the others.
@@ -302,75 +303,93 @@ class Store(Protocol):
     @property
     def writable(self) -> bool:
         """False where the home could only be opened for reading: every write then raises StoreProblem("read-only")."""
+        ...
 
     def close(self) -> None: ...
 
     # --- logs ---
     def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
         """Write it all or nothing, durably. `keys[control]` signs the drafts. See the laws above."""
+        ...
 
     def states(self) -> dict[LogId, LogState]:
         """Every log of which something is settled."""
+        ...
 
     def frozen(self) -> set[LogId]:
         """The logs with a proven fork. Whether they still grow is the caller's rule."""
+        ...
 
     def forks(self) -> list[Fork]: ...
 
     def changed_since(self, version: int) -> Changes:
         """The logs that any process changed since that version (0: ever). Costs what has changed, not what is held."""
+        ...
 
-    def read(self, log: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
+    def read(self, log: LogId, start: int, stop: int, /, *, bytes_max: int, with_prev: bool) -> ReadResult:
         """Entries from start on, before stop, packed within bytes_max; but always the first one, however large."""
+        ...
 
-    def entry(self, log: LogId, seq: int) -> Entry | None: ...
+    def entry(self, log: LogId, seq: int, /) -> Entry | None: ...
 
     def expire(self, now_ms: int) -> int:
         """Erase the bodies whose lifetime has passed since they came; returns how many.
 
         Certificates, revocations and fork proofs keep their bodies: a newcomer could judge no later entry without them.
         """
+        ...
 
     # --- people's side ---
     def facts(self) -> list[Fact]:
         """In the order in which they were learned."""
+        ...
 
     def messages(self, query: MessageQuery) -> list[Message]: ...
 
     def find(self, prefix: bytes | str) -> list[Message]:
         """Messages of that id (16 B), or whose id in hex begins so; own ones first, at most eight."""
+        ...
 
     def own_payload(self, message_id: bytes) -> Payload | None:
         """What we wrote, to be sealed to one more device."""
+        ...
 
     def ledger(self, message_id: bytes, now_ms: int) -> list[LedgerLine]:
         """One line for each recipient of an own message, in the order of the person ids; empty for any other."""
+        ...
 
     def unsealed(self, now_ms: int, persons: Collection[bytes] | None = None) -> list[Unsealed]:
         """Own payloads that still live, for each recipient (among these persons), oldest first."""
+        ...
 
     def unreceipted(self, limit: int = 1_000) -> list[Message]:
         """Incoming messages for which we have written no receipt at all, oldest first."""
+        ...
 
     def unopened(self) -> list[Place]:
         """The pending entries that still have a body, in the order in which they were added."""
+        ...
 
     # --- neighbours, invitations, odds and ends ---
     def peer_settled(self, device: bytes) -> dict[LogId, Ranges]: ...
 
     def peers(self) -> list[Peer]:
         """Latest seen first."""
+        ...
 
     def put_peer(self, peer: Peer) -> None:
         """Replaces what was known of that device. The roster bounds how many there are."""
+        ...
 
     def put_invitation(self, invitation: Invitation) -> None: ...
 
     def invitations(self) -> list[Invitation]:
         """In the order of their expiry."""
+        ...
 
     def burn(self, invitation_id: bytes, now_ms: int) -> bool:
         """True for exactly one caller, however many processes ask: the one who may use it."""
+        ...
 
     def put_issued(self, issued: Issued) -> None: ...
 

@@ -107,6 +107,15 @@ def test_a_receipt_counts_for_a_message_that_comes_later(store: Store) -> None:
     assert store.messages(MessageQuery())[0].state == READ
 
 
+def test_a_lesser_receipt_written_later_takes_nothing_back(store: Store) -> None:
+    received(store, "before")
+    for name in ("before", "after"):
+        marked(store, READ, name, ANA)
+        marked(store, DELIVERED, name, ANA)
+    received(store, "after")
+    assert [message.state for message in store.messages(MessageQuery())] == [READ, READ]
+
+
 def test_a_receipt_counts_once_it_is_addressed(store: Store) -> None:
     received(store, "one")
     payload = own(Receipts(((message_id("one"), READ),)))
@@ -129,6 +138,7 @@ def test_a_message_that_comes_again_is_one_message(store: Store) -> None:
     number = store.messages(MessageQuery())[0].number
     put(store, Batch(payloads=(incoming(text("one", "early"), ANA, 1, NOW_MS),)))
     put(store, Batch(payloads=(incoming(text("one", "same place"), ANA, 1, NOW_MS - 9),)))
+    put(store, Batch(payloads=(incoming(text("one", "latest"), ANA, 2, NOW_MS + 10),)))
     (message,) = store.messages(MessageQuery())
     assert (message.row.text, message.number) == ("early", number)
 
@@ -183,6 +193,14 @@ def test_the_ledger_tells_how_far_a_message_got(store: Store) -> None:
         assert line() == LedgerLine(ANA, told, NOW_MS + seq, "", 2)
     put(store, Batch(payloads=(incoming(Receipts(((order, DELIVERED),)), ANA, 9, NOW_MS + 9),)))
     assert line() == LedgerLine(ANA, "acknowledged", NOW_MS + 2, "", 2)
+
+
+def test_of_several_receipts_for_one_state_the_earliest_counts(store: Store) -> None:
+    sent(store, "order", ANA)
+    for seq, at_ms in enumerate([NOW_MS + 5, NOW_MS + 3, NOW_MS + 4]):
+        said = Receipts(((message_id("order"), READ), (message_id(f"{seq}"), READ)))
+        put(store, Batch(payloads=(incoming(said, ANA, seq, at_ms),)))
+    assert [line.at_ms for line in store.ledger(message_id("order"), NOW_MS)] == [NOW_MS + 3]
 
 
 def test_a_receipt_counts_for_its_own_person_only(store: Store) -> None:

@@ -89,6 +89,12 @@ def test_half_a_statement_is_our_own_mistake() -> None:
         statements("SELECT 1;\nSELECT 2")
 
 
+def test_what_is_committed_is_synced_to_the_disk(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for pragma, value in [("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1)]:
+            assert store._database.connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+
+
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         put(store, Batch(counts={"seen": 1}))

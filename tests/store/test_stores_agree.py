@@ -19,6 +19,7 @@ from beepmesh.store.contract import (
     Invitation,
     Issued,
     MessageQuery,
+    Payload,
     Peer,
     Place,
     Recipient,
@@ -184,10 +185,19 @@ class TwoStores(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     @rule(batch=batches, hours=st.integers(0, 3))
-    def commit(self, batch: Batch, hours: int) -> None:
+    def write(self, batch: Batch, hours: int) -> None:
         self.now_ms += hours * 3_600_000
+        self.commit(batch)
+
+    def commit(self, batch: Batch) -> None:
         expected = self.reference.commit(batch, keys=KEYS, now_ms=self.now_ms)
         assert self.sqlite.commit(batch, keys=KEYS, now_ms=self.now_ms) == expected
+
+    @rule(contents=st.lists(payloads, min_size=1, max_size=6), outbox=st.lists(recipients, min_size=1, max_size=6))
+    def hear(self, contents: list[Payload], outbox: list[Recipient]) -> None:
+        for payload in contents:
+            self.commit(Batch(payloads=(payload,)))
+        self.commit(Batch(payloads=tuple(contents), outbox=tuple(outbox)))
 
     @rule(batch=batches)
     def fail(self, batch: Batch) -> None:
