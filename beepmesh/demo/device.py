@@ -53,6 +53,11 @@ class Device:
         """`beepmesh WORDS --json` to its end, however that is; `text` is its input."""
         return self._hosts.run(self.host, self._argv(words), env=_environment(), text=text, timeout_s=COMMAND_S)
 
+    def plain(self, *words: str) -> str:
+        """What a command prints for people."""
+        argv = [*self._argv(())[:-1], *words]
+        return self._hosts.run(self.host, argv, env=_environment(), timeout_s=COMMAND_S).stdout
+
     def popen(self, *words: str) -> subprocess.Popen[str]:
         """`beepmesh WORDS --json`, still running, with pipes to read."""
         pipe = subprocess.PIPE
