@@ -3,10 +3,6 @@
     [links]
     use = ["lan"]        # where `beepmesh run` looks for neighbours when nothing else is said
 
-    [keep]
-    days = 30            # other people's sealed messages are held for others at most so long, however long they live
-    megabytes = 512      # and all of them together at most so much; what is expired first goes first
-
 Laws
 1. A key that is not known is refused, naming the nearest one that is: a misspelt setting that is silently ignored is
    found out in the field.
@@ -28,12 +24,10 @@ FILE_NAME: Final = "config.toml"
 FILE_BYTES_MAX: Final = 65_536  # A hand-written file of five lines; anything larger is something else.
 SPECS_MAX: Final = 16  # More links than any machine has radios.
 SPEC_LENGTH_MAX: Final = 256  # A URL with a host name of the longest kind.
-DAYS_MAX: Final = 3_650
-MEGABYTES_MAX: Final = 1_048_576
 
 _DEFAULT: Final = "default"
 
-Value = int | tuple[str, ...]
+Value = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +44,11 @@ class Config:
     """All settings of one device."""
 
     links_use: tuple[str, ...] = ("lan",)
-    keep_days: int = 30
-    keep_megabytes: int = 512
     sources: tuple[tuple[str, str], ...] = ()  # (key, file), for the keys that a file set
 
     def effective(self) -> list[Setting]:
         """Every key with its value and where that came from, in the order of the list above."""
-        values: dict[str, Value] = {
-            "links.use": self.links_use,
-            "keep.days": self.keep_days,
-            "keep.megabytes": self.keep_megabytes,
-        }
+        values: dict[str, Value] = {"links.use": self.links_use}
         assert values.keys() == _READERS.keys()
         sources = dict(self.sources)
         return [Setting(key, value, sources.get(key, _DEFAULT)) for key, value in values.items()]
@@ -91,13 +79,7 @@ def parse(data: bytes, source: str) -> Config:
         raise HomeProblem(f"The settings {source} are not TOML: {error}.") from None
     given = _flattened(tables, source)
     values = {key: _READERS[key](value, f"{key} in {source}") for key, value in given.items()}
-    base = Config()
-    days, megabytes = values.get("keep.days", base.keep_days), values.get("keep.megabytes", base.keep_megabytes)
-    use = values.get("links.use", base.links_use)
-    assert isinstance(days, int)
-    assert isinstance(megabytes, int)
-    assert isinstance(use, tuple)
-    return Config(use, days, megabytes, tuple((key, source) for key in values))
+    return Config(values.get("links.use", Config().links_use), tuple((key, source) for key in values))
 
 
 def _flattened(tables: Mapping[str, object], source: str) -> dict[str, object]:
@@ -118,7 +100,7 @@ def _flattened(tables: Mapping[str, object], source: str) -> dict[str, object]:
 
 def _nearest(key: str) -> str:
     near = difflib.get_close_matches(key, list(_READERS), n=1, cutoff=0.5)
-    # `days = 7` outside its table, or `[keeep] days`: the last word alone may be right.
+    # `use = [...]` outside its table, or `[linx] use`: the last word alone may be right.
     word = key.rpartition(".")[2]
     near = near or [known for known in _READERS if known.rpartition(".")[2] == word]
     return f"Did you mean {near[0]}?" if near else f"Known are {', '.join(_READERS)}."
@@ -126,15 +108,6 @@ def _nearest(key: str) -> str:
 
 def _shown(key: str) -> str:
     return ascii(key) if len(key) <= 64 else ascii(key[:64]) + "..."
-
-
-def _number(most: int) -> Callable[[object, str], Value]:
-    def read(value: object, where: str) -> Value:
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise HomeProblem(f"{where} must be a whole number from 1 to {most}.")
-        return value
-
-    return read
 
 
 def _specs(value: object, where: str) -> Value:
@@ -149,6 +122,4 @@ def _specs(value: object, where: str) -> Value:
 # Every key, with the function that checks its value.
 _READERS: Final[dict[str, Callable[[object, str], Value]]] = {
     "links.use": _specs,
-    "keep.days": _number(DAYS_MAX),
-    "keep.megabytes": _number(MEGABYTES_MAX),
 }

@@ -15,16 +15,14 @@ from beepmesh.errors import HomeProblem
 
 def test_a_home_without_a_file_has_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path) == Config()
-    assert [setting.source for setting in load(tmp_path).effective()] == ["default"] * 3
+    assert [setting.source for setting in load(tmp_path).effective()] == ["default"]
 
 
 def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
-    file.write_text('[links]\nuse = ["lan", "tcp:192.0.2.7:7700"]\n[keep]\ndays = 7\n')
+    file.write_text('[links]\nuse = ["lan", "tcp:192.0.2.7:7700"]\n')
     assert load(tmp_path).effective() == [
         Setting("links.use", ("lan", "tcp:192.0.2.7:7700"), str(file)),
-        Setting("keep.days", 7, str(file)),
-        Setting("keep.megabytes", 512, "default"),
     ]
 
 
@@ -33,13 +31,11 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     [
         ("[links]\nuze = []", "links.use"),
         ("[link]\nuse = []", "links.use"),
-        ("[keep]\nmegabyte = 3", "keep.megabytes"),
-        ("days = 3", "keep.days"),
-        ("[kepp]\ndays = 3", "keep.days"),
-        ("[elsewhere]\nthing = 3", "links.use, keep.days, keep.megabytes"),
+        ("use = []", "links.use"),
+        ("[elsewhere]\nthing = 3", "links.use"),
         ("[elsewhere]", "links.use"),
         ("links = 3", "links.use"),
-        ("[keep.days]\nx = 1", "keep.days"),
+        ("[links.use]\nx = 1", "links.use"),
     ],
 )
 def test_an_unknown_key_is_refused_naming_the_nearest(text: str, named: str) -> None:
@@ -51,18 +47,13 @@ def test_an_unknown_key_is_refused_naming_the_nearest(text: str, named: str) -> 
 @pytest.mark.parametrize(
     "text",
     [
-        "[keep]\ndays = 0",
-        "[keep]\ndays = -1",
-        "[keep]\ndays = true",
-        "[keep]\ndays = 1.5",
-        "[keep]\ndays = 3651",
-        "[keep]\nmegabytes = '9'",
+        "[links]\nuse = 9",
         "[links]\nuse = 'lan'",
         "[links]\nuse = [1]",
         "[links]\nuse = ['']",
         f"[links]\nuse = {['lan'] * (SPECS_MAX + 1)}",
-        "[keep",
-        "[keep]\ndays = 1\ndays = 2",
+        "[links",
+        "[links]\nuse = []\nuse = []",
     ],
 )
 def test_a_wrong_value_is_refused_naming_the_file(text: str) -> None:
