@@ -25,11 +25,12 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def until(node: Node, told: Callable[[], bool]) -> None:
-    """Wait for something to be true on that node."""
-    with anyio.fail_after(20):
-        while not await node.act(told):
-            await anyio.sleep(0.02)
+async def until(node: Node, true: Callable[[], bool]) -> None:
+    """Wait for something to become true on that node; it is looked at whenever the node tells of anything."""
+    with node.changes() as changed, anyio.fail_after(20):
+        while not await node.act(true):
+            with anyio.move_on_after(0.1):
+                await changed()
 
 
 async def send(node: Node, who: str, text: str) -> str:
@@ -37,17 +38,8 @@ async def send(node: Node, who: str, text: str) -> str:
 
 
 def knows(node: Node, name: str) -> Callable[[], bool]:
-    def known() -> bool:
-        try:
-            return bool(node.home.roster.resolve(name, now_ms() // 1000)) and any(
-                node.home.roster.bundle(device.device, now_ms() // 1000)
-                for person in node.home.roster.resolve(name, now_ms() // 1000)
-                for device in node.home.roster.devices_of(person.person)
-            )
-        except Exception:
-            return False
-
-    return known
+    """Whether the node could seal to that person now."""
+    return lambda: any(one.name == name and one.reachable for one in desk.people(node.home, now_ms=now_ms()))
 
 
 async def test_a_message_crosses_a_colleague_and_its_receipt_comes_back(tmp_path: Path) -> None:
