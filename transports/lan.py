@@ -59,7 +59,8 @@ class LanTransport:
         look: Callable[[], tuple[Place, ...]] = places,
     ) -> None:
         """Without `port`, DEFAULT_PORT if it is free and any other if not. `probe`: also knock at every host of the own
-        /24, slowly. `newcomer`: dial whoever is seen at once, since nobody here knows us yet. `look` says which addresses this machine has."""
+        /24, slowly. `newcomer`: dial whoever is seen at once, since nobody here knows us yet. `look` says which
+        addresses this machine has."""
         self.spec = "lan:probe" if probe else "lan" if port is None else f"lan:{port}"
         self.failures: Counter[str] = Counter()
         self._fixed_port, self._probe_too = port, probe
