@@ -262,9 +262,8 @@ class Home:
 
     def _learn_facts(self) -> tuple[Fact, ...]:
         """Those that the roster has not been told. They come in the order of learning, so they stand at the end."""
-        known = self.store.facts()
-        fresh = tuple(known[self._facts_known :])
-        self._facts_known = len(known)
+        fresh = tuple(self.store.facts(self._facts_known))
+        self._facts_known += len(fresh)
         for fact in fresh:
             try:
                 self.roster.load(fact)

@@ -340,8 +340,8 @@ class Store(Protocol):
         ...
 
     # --- people's side ---
-    def facts(self) -> list[Fact]:
-        """In the order in which they were learned."""
+    def facts(self, skip: int = 0) -> list[Fact]:
+        """In the order in which they were learned, without the first `skip`: none is ever removed."""
         ...
 
     def messages(self, query: MessageQuery) -> list[Message]: ...

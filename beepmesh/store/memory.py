@@ -167,8 +167,8 @@ class MemoryStore:
         return erased
 
     # --- people's side ---
-    def facts(self) -> list[Fact]:
-        return list(self._facts.values())
+    def facts(self, skip: int = 0) -> list[Fact]:
+        return list(self._facts.values())[skip:]
 
     def messages(self, query: MessageQuery) -> list[Message]:
         matching = [message for message in self._all_messages() if _matches(query, message)]

@@ -31,9 +31,10 @@ def learn(connection: sqlite3.Connection, columns: Columns, facts: Iterable[Fact
     )
 
 
-def facts(connection: sqlite3.Connection, columns: Columns) -> list[Fact]:
+def facts(connection: sqlite3.Connection, columns: Columns, skip: int) -> list[Fact]:
     found: list[Fact] = []
-    for feed, seq, kind, sealed in connection.execute("SELECT feed, seq, kind, sealed FROM facts ORDER BY number"):
+    query = "SELECT feed, seq, kind, sealed FROM facts ORDER BY number LIMIT -1 OFFSET ?"
+    for feed, seq, kind, sealed in connection.execute(query, (skip,)):
         fact = Fact(feed, seq, kind, b"")
         found.append(Fact(feed, seq, kind, columns.open("facts", _fact_row(fact), sealed)))
     return found

@@ -124,9 +124,9 @@ class SqliteStore:
         return erased
 
     # --- people's side ---
-    def facts(self) -> list[Fact]:
+    def facts(self, skip: int = 0) -> list[Fact]:
         with self._database.reading() as connection:
-            return payloads.facts(connection, self._columns)
+            return payloads.facts(connection, self._columns, skip)
 
     def messages(self, query: MessageQuery) -> list[Message]:
         with self._database.reading() as connection:
