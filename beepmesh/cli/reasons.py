@@ -1,0 +1,116 @@
+"""What a counted reason word means, for `beepmesh status`. A test finds every word in the code and asks for it here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_OUTSIDERS = "somebody without the organisation's keys knocked and was told nothing"
+_BROKEN = "a device broke the rules of the exchange and was hung up on"
+_ENTRY = "an entry was not what its author signed, and was not kept"
+_FACT = "a statement about people or keys was false or misplaced, and was not believed"
+_ENVELOPE = "a message to you could not be opened and was refused"
+_ADMISSION = "somebody asked to be let in and was refused"
+
+WORDS: Final[dict[str, str]] = {
+    # Links and handshakes.
+    "outsider": _OUTSIDERS,
+    "not-beepmesh": "something that is no beepmesh knocked and was told nothing",
+    "handshake-failed": _OUTSIDERS,
+    "handshake-timeout": "a link was opened and nothing sensible came over it",
+    "frame-unreadable": "what came over a link was changed, repeated or cut short on its way; the link was closed",
+    "frame-malformed": _BROKEN,
+    "channel-dead": _BROKEN,
+    "record-oversized": _BROKEN,
+    "talked-before-proof": _BROKEN,
+    "owner-record": _BROKEN,
+    "own-echo": "this device met itself; was its home copied?",
+    "too-many-refusals": "a device sent one bad entry after another and was hung up on",
+    # Who is at the other end.
+    "certificate-expired": "a device whose certificate has ended was turned away",
+    "certificate-revoked": "a revoked device was turned away",
+    "certificate-link-key": "a device claimed to be another one and was turned away",
+    "certificate-unknown": "a device could not say who let it in and was turned away",
+    "certificate-issuer": "a certificate of another organisation, or of no registrar of ours, was not believed",
+    "certificate-signature": "a forged certificate was not believed",
+    "certificate-malformed": "a damaged certificate was not believed",
+    "certificate-scope": "a registrar certified beyond its right, and was not believed",
+    "certificate-date": "a certificate was signed when its registrar had no right to, and was not believed",
+    # The exchange.
+    "ack-beyond": _BROKEN,
+    "ack-empty": _BROKEN,
+    "hello-missing": _BROKEN,
+    "hello-twice": _BROKEN,
+    "lane-unwanted": _BROKEN,
+    "log-repeated": _BROKEN,
+    "log-unknown": _BROKEN,
+    "logs-too-many": _BROKEN,
+    "ranges-too-many": _BROKEN,
+    "record-malformed": _BROKEN,
+    "record-unknown": _BROKEN,
+    "run-bounds": _BROKEN,
+    "vector-empty": _BROKEN,
+    "vector-missing": _BROKEN,
+    "vector-order": _BROKEN,
+    "vector-unexpected": _BROKEN,
+    "window-exceeded": _BROKEN,
+    # Entries.
+    "bad-signature": _ENTRY,
+    "broken-link": "an entry did not follow the one before it, and was not kept",
+    "no-predecessor": "an entry came without the one before it; it comes again with it",
+    "entry-malformed": _ENTRY,
+    "entry-oversized": _ENTRY,
+    "wrong-lane": _ENTRY,
+    "unknown-feed": "entries came before the certificate of their author; they come again with it",
+    "feed-revoked": "something that a revoked device wrote later was not kept",
+    "log-frozen": "an author has said two things in one place; nothing more is taken from that log",
+    "fork": "an author was found to have said two things in one place; the proof is kept and passed on",
+    "fork-proof": "a false proof of a fork was not believed",
+    "body-kind-unknown": "a newer version wrote something; it is carried, and read once this one is updated",
+    # Statements about people and keys.
+    "control-malformed": _FACT,
+    "control-sealed": "a statement under a key that this device does not have; sync with headquarters",
+    "fact-early": _FACT,
+    "fact-malformed": _FACT,
+    "fact-misplaced": _FACT,
+    "fact-unknown": "a newer version states something this one does not understand; update it",
+    "prekey-malformed": _FACT,
+    "prekey-signature": _FACT,
+    # Messages.
+    "envelope-binding": "somebody passed off another's envelope as his own, and was refused",
+    "envelope-commit": _ENVELOPE,
+    "envelope-malformed": _ENVELOPE,
+    "envelope-open": _ENVELOPE,
+    "envelope-no-prekey": "a message came for a key that is destroyed already; ask its writer to send it again",
+    "envelope-unknown-sender": "a message came from somebody not known here yet; it is opened once word of him comes",
+    "payload-bomb": "a message would have grown beyond its bound when unpacked, and was refused",
+    "payload-malformed": _ENVELOPE,
+    "content-malformed": _ENVELOPE,
+    # Letting people in.
+    "invitation-expired": "somebody came with an invitation that had expired",
+    "invitation-used": "somebody came with an invitation that had been used by another device",
+    "invitation-unknown": "somebody came with an invitation that this device does not know",
+    "invitation-forbidden": "an invitation promised what this device may not give",
+    "request-malformed": _ADMISSION,
+    "request-name": "somebody asked to be let in under a name that cannot be one",
+    "request-signature": _ADMISSION,
+    "file-foreign": "a request file belonged to another invitation",
+    "file-malformed": "a file was no request of beepmesh",
+    # What is read from this device's own files and answers.
+    "answer-fields": "a registrar's answer was damaged",
+    "answer-foreign": "a registrar's answer belonged to another device or organisation",
+    "answer-serial": "a registrar's answer was false",
+    "keys-malformed": "this home's keys are damaged",
+    "secrets-malformed": "a registrar's answer was damaged",
+    "seed-malformed": "this home's keys are damaged",
+    "ticket-malformed": "an invitation kept here is damaged",
+    # The disk; engine.py makes these from the store's words.
+    "store-full": "the disk was full; links were closed so that nothing is acknowledged that is not kept",
+    "store-read-only": "the home could not be written; links were closed",
+    "store-damaged": "the store does not read as it should; links were closed",
+    "store-busy": "another beepmesh held the store for long; links were closed",
+}
+
+
+def words_for(reason: str) -> str:
+    """The meaning of a reason; a word that this table lacks stands for itself."""
+    return WORDS.get(reason, reason.replace("-", " "))
