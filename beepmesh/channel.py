@@ -123,7 +123,10 @@ class Channel:
             return self._dialler(frame) if self._dialled else self._accepter(frame)
         except (NoiseError, Refused) as error:
             self._dead = True
-            raise error if isinstance(error, Refused) else Refused("handshake-failed", error.reason) from None
+            if isinstance(error, Refused):
+                raise
+            reason = "handshake-failed" if self._receiving is None else "frame-unreadable"
+            raise Refused(reason, error.reason) from None
 
     def seal(self, record: bytes, *, owner: bool = False) -> list[bytes]:
         """The frames of one record."""
