@@ -11,7 +11,7 @@ A node has one engine; whoever drives it (node.py, a simulator) calls `handle` f
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, assert_never
@@ -152,6 +152,9 @@ class Engine:
         self._talks: dict[LinkId, _Talk] = {}
         self._traffic: dict[LinkId, EntryTraffic] = {}
         self._pending = _Pending()
+        self._asked_counts: deque[Counter[str]] = deque()
+        # Counts of commits that failed. They alone are no reason for another one, which would fail as well.
+        self._uncounted: Counter[str] = Counter()
         self._taken: list[tuple[LinkId, LogId, int, int]] = []
         self._recent: OrderedDict[tuple[LogId, int], Entry] = OrderedDict()
         self._recent_bytes = 0
@@ -188,6 +191,7 @@ class Engine:
             case BatchCommitted():
                 return self._committed(event, now)
             case BatchFailed(reason):
+                self._uncounted += self._asked_counts.popleft()
                 self._intake.committed()
                 self._taken = []
                 self._talks.clear()
@@ -208,8 +212,12 @@ class Engine:
     def flush(self) -> list[Output]:
         """The transaction that the events since the last one call for, if any."""
         pending, self._pending = self._pending, _Pending()
-        batch = pending.batch()
-        return [Commit(batch)] if batch != _NOTHING else []
+        if pending.batch() == _NOTHING:
+            return []
+        pending.counts += self._uncounted
+        self._uncounted.clear()
+        self._asked_counts.append(pending.counts)
+        return [Commit(pending.batch())]
 
     def count(self, reason: str) -> None:
         """Something was refused or dropped; it is written with the next commit."""
@@ -328,6 +336,7 @@ class Engine:
     # Commits: what becomes of a batch.
 
     def _committed(self, done: BatchCommitted, now: float) -> list[Output]:
+        self._asked_counts.popleft()
         self._intake.committed()
         outputs: list[Output] = []
         for fork in (*done.batch.forks, *done.result.forks):
