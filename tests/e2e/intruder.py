@@ -88,6 +88,7 @@ class Insider:
             frame_bytes_max=65_535,
         )
         self.heard: deque[ChannelEvent] = deque()
+        self._mentioned: list[LogId] = []
         for first in self.channel.start():
             wire.send_frame(first)
         answers, events = self.channel.receive(wire.receive())
@@ -133,7 +134,14 @@ class Insider:
         log = entries[0].log
         packed = tuple(pack(entry) for entry in entries)
         first = entries[0].seq if start is None else start
-        self.say(wire.encode(wire.Run(log.feed + bytes([log.lane]), first, prev, packed)))
+        self.say(wire.encode(wire.Run(self.reference(log), first, prev, packed)))
+
+    def reference(self, log: LogId) -> wire.LogRef:
+        """In full the first time, then the number of that time."""
+        if log in self._mentioned:
+            return self._mentioned.index(log)
+        self._mentioned.append(log)
+        return log.feed + bytes([log.lane])
 
     def await_ack(self) -> None:
         """Wait until the node says that it has dealt with a run."""

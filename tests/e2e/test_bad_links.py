@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 
 from beepmesh import admission, desk
-from beepmesh.channel import PREAMBLE, RECORD_BYTES_MAX, Door
+from beepmesh.author import decode_control
+from beepmesh.channel import PREAMBLE, RECORD_BYTES_MAX, Channel, Door
 from beepmesh.crypto.primitives import AgreementKey, SigningKey
 from beepmesh.demo.device import Answer, Device, until, word
 from beepmesh.demo.hosts import LoopbackHosts
 from beepmesh.home import Home
 from beepmesh.messages.entry import Entry, write
+from beepmesh.store.contract import Batch, MessageQuery
 from beepmesh.testing import admit
 from beepmesh.trust.identity import Identity, found
 from sync import cbor, wire
@@ -42,27 +44,40 @@ class Village:
 
     def __init__(self, node: Device, founder: Home, member: Home, port: int) -> None:
         self.node, self.founder, self.member, self.port = node, founder, member, port
+        self.counted: set[str] = set()
 
     def count(self, reason: str) -> int:
-        counts = self.node.ask("status")["counts"]
-        assert isinstance(counts, dict)
-        found = counts.get(reason)
-        number = found.get("count") if isinstance(found, dict) else found
-        return number if isinstance(number, int) else 0
+        """As it stands in the home: what `status` reads, without the cost of a process."""
+        found = self.founder.store.counts().get(reason)
+        return found.count if found else 0
 
     @contextmanager
     def counting(self, reason: str) -> Iterator[None]:
         """The block must make this count grow; nothing that was here before goes, and the node lives."""
         before = self.count(reason)
         yield
-        until(f"{reason} is counted", lambda: self.count(reason) > before, every_s=0.2)
+        until(f"{reason} is counted", lambda: self.count(reason) > before)
+        self.counted.add(reason)
         self.assert_unharmed()
+
+    def texts(self) -> list[str]:
+        return [message.row.text for message in self.founder.store.messages(MessageQuery())]
 
     def assert_unharmed(self) -> None:
         assert self.node.is_on, self.node.complaint()
-        texts = [word(message, "text") for message in self.node.inbox("--keep-unread")]
+        texts = self.texts()
         assert texts.count(FIRST_TEXT) == 1
         assert len(set(texts)) == len(texts)
+
+    def assert_shown_by_status(self) -> None:
+        """`beepmesh status` names every reason that was counted, and says in words what it means."""
+        counts = self.node.ask("status")["counts"]
+        assert isinstance(counts, dict)
+        assert self.counted <= set(counts)
+        unexplained = [reason for reason in self.counted if " " not in str(counts[reason]["meaning"])]
+        assert not unexplained
+        shown = [word(message, "text") for message in self.node.inbox("--keep-unread")]
+        assert shown.count(FIRST_TEXT) == 1
 
     def insider(self, wire_: Wire, identity: Identity | None = None) -> Insider:
         return Insider(wire_, identity or self.member.identity)
@@ -79,9 +94,10 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
         addresses = ready["addresses"]
         assert isinstance(addresses, list)
         port = int(str(addresses[0]).rpartition(":")[2])
-        yield_me = Village(node, founder, member, port)
-        introduce(yield_me)
-        yield yield_me
+        place = Village(node, founder, member, port)
+        introduce(place)
+        yield place
+        place.assert_shown_by_status()
         assert node.stop() == 0
         founder.close()
         member.close()
@@ -131,8 +147,6 @@ def next_entry(home: Home, *, lane: int = 1, body: bytes = b"\x7fof a kind to co
 
 
 def first_message(psk: bytes) -> bytes:
-    from beepmesh.channel import Channel
-
     channel = Channel(
         dialled=True,
         device=bytes(16),
@@ -279,7 +293,11 @@ def test_who_talks_on_without_showing_a_certificate_is_left(village: Village) ->
         link.rest()
 
 
-@pytest.mark.parametrize("record", [b"\xff", cbor.encode([9]), cbor.encode([1, b"", b""]), cbor.encode({})])
+@pytest.mark.parametrize(
+    "record",
+    [b"\xff", cbor.encode([9]), cbor.encode([1, b"", b""]), cbor.encode({})],
+    ids=["no cbor", "unknown", "empty certificates", "no array"],
+)
 def test_a_strange_record_between_owners_ends_the_link(village: Village, record: bytes) -> None:
     with village.counting("owner-record"), Wire(village.port) as link:
         village.insider(link).say(record, owner=True)
@@ -308,6 +326,7 @@ LOG = bytes(16) + b"\x01"
         ("lane-unwanted", cbor.encode([2, bytes(16) + b"\x03", 0, None, [b"x"]])),
         ("ranges-too-many", cbor.encode([4, LOG, [1] * 4_000])),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_record_against_the_protocol_ends_the_link(village: Village, reason: str, record: bytes) -> None:
     with village.counting(reason), Wire(village.port) as link:
@@ -421,16 +440,13 @@ def test_a_message_that_comes_again_and_again_is_there_once(village: Village, tm
         insider.greet()
         insider.push([entry])
         insider.await_ack()
-    texts = [word(message, "text") for message in village.node.inbox("--keep-unread")]
-    assert texts.count("said once") == 1
+    assert village.texts().count("said once") == 1
     village.assert_unharmed()
     home.close()
 
 
 def carry_facts(source: Home, target: Home, log: LogId) -> None:
     """Let target know what source's device says of itself: its certificate and prekeys."""
-    from beepmesh.author import decode_control
-    from beepmesh.store.contract import Batch
 
     entries = entries_of(source, log)
     facts = tuple(decode_control(entry, target.identity.control_keys) for entry in entries)
