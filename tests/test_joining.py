@@ -62,9 +62,7 @@ async def test_an_invitation_lets_one_device_in_and_that_one_again(tmp_path: Pat
         with pytest.raises(InvitationProblem) as used:
             await ask(spec, invitation, JoinKeys.generate(os.urandom), "Somebody else")
         assert used.value.reason == "invitation-used"
-        home = await anyio.to_thread.run_sync(
-            lambda: Home.admit(tmp_path / "bilal", admitted.identity, None, now_ms())
-        )
+        home = await anyio.to_thread.run_sync(lambda: Home.admit(tmp_path / "bilal", admitted.identity, None, now_ms()))
         assert home.identity.org_name == ORGANISATION
         home.close()
 

@@ -1,4 +1,4 @@
-"""What passing days ask for: waiting messages sealed, prekeys renewed and destroyed, nothing erased by a wrong clock."""
+"""What passing days ask for: waiting messages sealed, prekeys renewed and destroyed, and no clock that erases."""
 
 from __future__ import annotations
 
