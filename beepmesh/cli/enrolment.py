@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from beepmesh.joining import Admitted
     from transports.link import Transport
 
+INTRODUCTION_S: Final = 5.0  # The registrar was there a moment ago; whoever waits at the screen is not kept longer.
 _FILE_REASONS: Final = {
     "file-malformed": "This is no request file of beepmesh. Use the one that `beepmesh join --request` wrote.",
     "file-foreign": "This request was made with another invitation, or was changed. Use the right file.",
@@ -112,7 +114,7 @@ def join(
         _ask_by_file(call, invitation, pending, name, request)
         return
     admitted = _ask_near(call, transports, invitation, pending, name, timeout)
-    _enter(call, admitted.identity, pending, passphrase, admitted.check_digits)
+    _enter(call, admitted.identity, pending, passphrase, admitted.check_digits, admitted.address)
 
 
 def admit(call: Call, *, request: str, answer: str) -> None:
@@ -173,9 +175,13 @@ def _finish_by_file(call: Call, invitation: Invitation, file: str) -> None:
     _enter(call, identity, pending, passphrase, "")
 
 
-def _enter(call: Call, identity: Identity, pending: PendingJoin, passphrase: str | None, digits: str) -> None:
+def _enter(
+    call: Call, identity: Identity, pending: PendingJoin, passphrase: str | None, digits: str, registrar: str = ""
+) -> None:
     with Home.admit(call.path, identity, passphrase, call.now_ms()) as home:
         pending.end()
+        if registrar:
+            _introduce(call, home, registrar)
         _tell_identity(call, home.identity, digits)
         roles, department = home.identity.roles, home.identity.department
     where = f" in {safe_line(department)}" if department else ""
@@ -185,6 +191,23 @@ def _enter(call: Call, identity: Identity, pending: PendingJoin, passphrase: str
     if digits:
         call.screen.line(f"Check digits of this joining: {digits[:3]} {digits[3:]}")
     call.screen.line("Next: `beepmesh run` keeps this device in touch; `beepmesh who` lists whom it knows.")
+
+
+def _introduce(call: Call, home: Home, registrar: str) -> None:
+    """One round with whoever let us in, so that each can write to the other from now on. Failing, it comes later."""
+    import anyio
+
+    from beepmesh.node import Node
+
+    async def meet() -> None:
+        node = Node(home)
+        async with anyio.create_task_group() as tasks:
+            await node.start(tasks, [_transport(f"tcp:{registrar}")])
+            await node.sync_round(within_s=INTRODUCTION_S)
+            tasks.cancel_scope.cancel()
+
+    with call.screen.waiting("Meeting the others"), suppress(HomeProblem):
+        anyio.run(meet)
 
 
 def _tell_identity(call: Call, identity: Identity, digits: str = "") -> None:
