@@ -76,6 +76,8 @@ from sync.session import TimeCame as SessionTimeCame
 from sync.session import WakeAt as SessionWakeAt
 
 REFUSALS_MAX: Final = 64  # Runs refused on one link before it is closed: a peer that checks would have refused them.
+# Except for these: a peer may have taken such entries before it could know.
+BLAMELESS: Final = frozenset({"log-frozen", "feed-revoked", "certificate-expired"})
 TRAFFIC_MAX: Final = 256  # Links whose count is kept, ended ones too until somebody asks.
 RECENT_BYTES_MAX: Final = 2 * 1024 * 1024  # Entries just committed, kept so that passing them on reads no disk.
 
@@ -307,7 +309,7 @@ class Engine:
             taken = self._intake.take(run.log, run.start, run.prev, run.packed, self._believed_s())
         except Refused as refused:
             self.count(refused.reason)
-            talk.refusals += 1
+            talk.refusals += refused.reason not in BLAMELESS
             if talk.refusals > REFUSALS_MAX:
                 return self._close(link, "too-many-refusals")
             return self._to_session(link, RunDone(run.log, run.start, len(run.packed), taken=False), now)

@@ -30,6 +30,12 @@ def fork_statement(fork: Fork) -> Statement:
     return Statement(FORK_PROOF, data)
 
 
+def feed_of(fact: Fact) -> bytes:
+    """The feed that a proof speaks of, 16 B, unjudged. Raises Refused."""
+    header, signature, _, _ = parts_of(fact)
+    return read_header(header, signature).feed
+
+
 def fork_in(fact: Fact, roster: Roster) -> Fork:
     """The fork that a fact proves. Raises Refused("fork-proof") for one that proves nothing."""
     header_a, signature_a, header_b, signature_b = parts_of(fact)

@@ -1,11 +1,14 @@
 """Runs from other nodes: what is taken, what is refused and why. Decides only; the engine commits.
 
 Laws
-1. A run is taken whole or refused whole, with one named reason.
+1. A run is taken whole or refused whole, with one named reason. Only what stands beyond the cut of a revoked feed is
+   left off: whoever took it before the revocation came hands it on in good faith, together with what is right.
 2. Nothing is taken from a feed that no certificate of this organisation vouches for. A feed's certificate is the
    body of its lane 0, seq 0, so a stranger's first entry is judged by what it carries.
 3. What is taken but not yet durable counts as held for the next run (`_ahead`), and as nothing if the commit fails.
 4. A fact that is false does not make its entry false: the entry is kept for others, the fact is counted and dropped.
+5. What the roster has learned from a run that was not kept is learned, and written, again when it comes again.
+6. A proof of a fork waits for the certificate of its feed, within a bound: the two travel in different logs.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Final
 
 from beepmesh.author import BODY_CONTROL, BODY_ENVELOPE, BODY_FEED_CERTIFICATE, decode_control, feed_certificate_fact
 from beepmesh.errors import Refused
-from beepmesh.forks import fork_in
+from beepmesh.forks import feed_of, fork_in
 from beepmesh.messages.entry import NO_PREV, Entry, unpack_run, verify_run
 from beepmesh.store.contract import Fork
 from beepmesh.trust.facts import FORK_PROOF, Fact
@@ -26,6 +29,7 @@ from sync.logs import LogId, LogState
 from sync.ranges import Ranges
 
 CERTIFICATE_GRACE_S: Final = 30 * 86_400  # An expired device may still relay and be read for 30 days (crypto.md 5.9).
+EARLY_PROOFS_MAX: Final = 256  # Of feeds that nobody has vouched for yet; 0.5 kB each.
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class Intake:
         self._roster = roster
         self._control_keys = control_keys
         self._ahead: dict[LogId, LogState] = {}
+        self._early: dict[bytes, list[Fact]] = {}
 
     def take(self, log: LogId, start: int, prev: bytes | None, packed: Sequence[bytes], believed_s: int) -> Taken:
         """Judge one run. Raises Refused with the reason for which the whole run is left out."""
@@ -60,15 +65,18 @@ class Intake:
         link = self._predecessor(state, start, prev)
         entries = unpack_run(packed, feed=log.feed, lane=log.lane, start=start, prev=link)
         taken = Taken()
-        feed = self._roster.feed(log.feed) or self._introduce(log, entries, taken)
-        self._permit(feed, log, entries, believed_s)
+        known = self._roster.feed(log.feed)
+        feed = known or self._introduce(log, entries, taken)
+        self._permit_lane(feed, log)
+        entries = self._within_cut(feed, log, entries, taken)
         verify_run(feed.public, entries)
         for entry in entries:
             (taken.overlapping if entry.seq in state.settled else taken.entries).append(entry)
         for entry in taken.entries:
-            if entry.seq == 0 and log.lane == 0:
-                continue  # The certificate: learned by _introduce, or known already from another place.
-            self._control(entry, taken)
+            if known is not None or entry.seq:  # Otherwise it is the certificate that introduced this feed just now.
+                self._control(entry, taken)
+        self._permit_date(log, entries, believed_s)
+        self._judge_early(log.feed, taken)
         settled = state.settled.add(start, start + len(entries))
         tip = entries[-1].id if entries[-1].seq >= state.settled.top else state.tip
         self._ahead[log] = LogState(settled, tip)
@@ -81,6 +89,7 @@ class Intake:
     def freeze(self, log: LogId) -> None:
         """Two entries of one place are known: nothing more is taken from this log."""
         self._frozen.add(log)
+        self._early.pop(log.feed, None)
 
     def _predecessor(self, state: LogState, start: int, prev: bytes | None) -> bytes:
         if start == 0:
@@ -110,16 +119,27 @@ class Intake:
         taken.facts.append(fact)
         return feed
 
-    def _permit(self, feed: FeedInfo, log: LogId, entries: Sequence[Entry], believed_s: int) -> None:
+    def _permit_lane(self, feed: FeedInfo, log: LogId) -> None:
         if feed.kind == "control" and log.lane != 0:
             raise Refused("wrong-lane", f"lane {log.lane} of a control feed")
         if log.lane == 3:
             raise Refused("wrong-lane", "bulk comes only when asked for")
+
+    def _within_cut(self, feed: FeedInfo, log: LogId, entries: list[Entry], taken: Taken) -> list[Entry]:
         cut = feed.last_good(log.lane)
-        if cut is not None and entries[-1].seq > cut:
-            raise Refused("feed-revoked", f"seq {entries[-1].seq} after {cut}")
+        if cut is None or entries[-1].seq <= cut:
+            return entries
+        good = [entry for entry in entries if entry.seq <= cut]
+        if not good:
+            raise Refused("feed-revoked", f"seq {entries[0].seq} after {cut}")
+        taken.counts["feed-revoked"] += 1
+        return good
+
+    def _permit_date(self, log: LogId, entries: Sequence[Entry], believed_s: int) -> None:
+        """By the newest certificate, which may stand in this very run."""
+        feed = self._roster.feed(log.feed)
         written_s = min(entries[-1].time_ms // 1000, believed_s)
-        if written_s > feed.expires + CERTIFICATE_GRACE_S:
+        if feed is None or written_s > feed.expires + CERTIFICATE_GRACE_S:
             raise Refused("certificate-expired")
 
     def _control(self, entry: Entry, taken: Taken) -> None:
@@ -131,12 +151,37 @@ class Intake:
                 taken.counts["body-kind-unknown"] += 1
                 return
             if fact.kind == FORK_PROOF:
+                if self._waits(fact):
+                    return
                 taken.forks.append(fork_in(fact, self._roster))
             self._roster.learn(fact)
         except Refused as refused:
             taken.counts[refused.reason] += 1
             return
         taken.facts.append(fact)
+
+    def _waits(self, proof: Fact) -> bool:
+        """Whether nobody has vouched for the feed of a proof yet: then it is judged when somebody has."""
+        feed = feed_of(proof)
+        if self._roster.feed(feed) is not None:
+            return False
+        early = self._early.setdefault(feed, [])
+        if proof not in early:
+            if sum(map(len, self._early.values())) >= EARLY_PROOFS_MAX:
+                raise Refused("fork-proof", "too many of unknown feeds")
+            early.append(proof)
+        return True
+
+    def _judge_early(self, feed: bytes, taken: Taken) -> None:
+        """They are kept until a commit froze the log (`freeze`), for this one may fail."""
+        for proof in self._early.get(feed, ()):
+            try:
+                taken.forks.append(fork_in(proof, self._roster))
+                taken.facts.append(proof)
+            except Refused as refused:
+                taken.counts[refused.reason] += 1
+        if not taken.forks:
+            self._early.pop(feed, None)
 
     def _fact(self, entry: Entry) -> Fact | None:
         assert entry.body

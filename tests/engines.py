@@ -1,0 +1,533 @@
+"""Engines driven by hand: nodes without a shell, links as queues, time that moves when it is told to.
+
+Everything happens in the order in which `Mesh.run` picks it: by default the oldest frame first, or any order that a
+test chooses. Nodes are real engines over the reference store; a `Speaker` is a member who says whatever a test wants.
+
+A node does with orders what the shell does: in their order, answering the store's at once - or, with `withholds`, only
+when the test says how it went.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from beepmesh import desk, upkeep
+from beepmesh.author import control_draft, feed_certificate_draft
+from beepmesh.channel import RECORD_BYTES_MAX, Channel, Door, OwnerRecord, Secured, SessionRecord
+from beepmesh.config import Config
+from beepmesh.crypto.primitives import AgreementKey, SigningKey
+from beepmesh.engine import Engine
+from beepmesh.events import (
+    Admit,
+    BatchCommitted,
+    BatchFailed,
+    Commit,
+    EntriesRead,
+    FrameReceived,
+    HangUp,
+    HomeChanged,
+    Input,
+    LevelReached,
+    LinkDown,
+    LinkUp,
+    MessageArrived,
+    Output,
+    PeerJoined,
+    PeerLeft,
+    ProveForks,
+    ReadEntries,
+    Reopened,
+    ReopenEntries,
+    SealWaiting,
+    SendFrames,
+    TimeCame,
+    Told,
+    WakeAt,
+    WriteReceipts,
+)
+from beepmesh.forks import fork_statement
+from beepmesh.home import Home, first_statements
+from beepmesh.messages.entry import NO_PREV, Entry, pack, write
+from beepmesh.messages.lifetimes import TTL_LONGEST, URGENT
+from beepmesh.receipts import receipts_due
+from beepmesh.store.contract import Batch, Statement, Store
+from beepmesh.store.memory import MemoryStore
+from beepmesh.trust.facts import PREKEY_BUNDLE, prekey_bundle_data
+from beepmesh.trust.identity import Identity
+from beepmesh.trust.roster import Roster
+from sync import cbor, wire
+from sync.logs import LogId, LogState
+from tests.trust.village import NOW_S, Entropy, Village
+
+NOW_MS = NOW_S * 1_000
+FRAME_BYTES_MAX = 65_535
+QUIET_S = 2.0  # Longer than an ACK is delayed, shorter than a handshake may take.
+STEPS_MAX = 200_000
+
+T = TypeVar("T")
+Pick = Callable[[int], int]
+"""Which of so many things that could happen next does."""
+
+
+class MemoryHome(Home):
+    """A home without a folder: the desk's acts work on it as they do on a real one."""
+
+    def __init__(self, identity: Identity, store: Store, roster: Roster | None = None) -> None:
+        self.path = Path("memory")
+        self.identity = self._identity_told = identity
+        self.store = store
+        self.config = Config()
+        self.roster = roster or Roster(identity.root_public)
+        self._version = 0
+        self._seen: dict[LogId, LogState] = {}
+        self.facts_refused = self._facts_known = 0
+        self._learn_facts()
+
+    def wake(self) -> None:
+        """Nobody else uses this home."""
+
+    @contextmanager
+    def changing_identity(self) -> Iterator[None]:
+        yield
+
+    def save_identity(self, identity: Identity) -> None:
+        self.identity = identity
+
+    def _reread_identity(self) -> None:
+        """There is no keystore to read."""
+
+    @classmethod
+    def moved_in(cls, identity: Identity, entropy: Entropy, now_ms: int = NOW_MS) -> MemoryHome:
+        """With its own first entries, as `Home.admit` writes them."""
+        ring, bundle = identity.prekeys.rotate(now_ms // 1_000, identity.device_key, entropy)
+        home = cls(identity.with_prekeys(ring), MemoryStore())
+        device, feed = first_statements(identity)
+        prekey = Statement(PREKEY_BUNDLE, prekey_bundle_data(bundle.encode()))
+        drafts = (control_draft(device, identity), control_draft(prekey, identity), feed_certificate_draft(feed))
+        home.commit(Batch(drafts=drafts), now_ms)
+        return home
+
+
+class End(Protocol):
+    """Whoever is at one end of a cable."""
+
+    def on_frame(self, link: int, frame: bytes) -> None: ...
+
+    def on_down(self, link: int) -> None: ...
+
+
+@dataclass(eq=False)
+class Cable:
+    """A link: frames under way to either end, and whether an end has hung up or somebody cut it."""
+
+    ends: tuple[End, End]
+    numbers: tuple[int, int]
+    queues: tuple[deque[bytes], deque[bytes]] = field(default_factory=lambda: (deque(), deque()))
+    """Towards the first end, and towards the second."""
+    ending: list[bool] = field(default_factory=lambda: [False, False])
+    """Towards an end: whether nothing follows what is in its queue."""
+    down: list[bool] = field(default_factory=lambda: [False, False])
+    frames_sent: int = 0
+    bytes_sent: int = 0
+
+    def send(self, link: int, frames: Iterable[bytes]) -> None:
+        towards = 1 - self.numbers.index(link)
+        for frame in frames:
+            if not self.ending[towards] and not self.down[1 - towards]:
+                self.frames_sent += 1
+                self.bytes_sent += len(frame)
+                self.queues[towards].append(frame)
+
+    def hang_up(self, link: int) -> None:
+        side = self.numbers.index(link)
+        self.ending = [True, True]
+        self.queues[side].clear()
+
+    def cut(self) -> None:
+        """What was under way is lost."""
+        self.ending = [True, True]
+        for queue in self.queues:
+            queue.clear()
+
+    def ready(self) -> list[int]:
+        return [side for side in (0, 1) if self.queues[side] or (self.ending[side] and not self.down[side])]
+
+    def deliver(self, side: int) -> None:
+        end, number = self.ends[side], self.numbers[side]
+        if self.queues[side]:
+            end.on_frame(number, self.queues[side].popleft())
+        else:
+            self.down[side] = True
+            end.on_down(number)
+
+
+class Mesh:
+    """An organisation, its nodes, the cables between them and the one clock they share."""
+
+    def __init__(self, *names: str) -> None:
+        self.village = Village()
+        self.now = 0.0
+        self.cables: list[Cable] = []
+        self._links = 0
+        self.nodes = [self.node(name) for name in names]
+
+    def node(self, name: str) -> EngineNode:
+        """A member's node: the organisation's first is headquarters itself."""
+        return EngineNode(self, MemoryHome.moved_in(self.identity(name), Entropy(f"prekeys of {name}")))
+
+    def identity(self, name: str) -> Identity:
+        return self.village.hq if name == "Headquarters" else self.village.admit(name)
+
+    @property
+    def wall_ms(self) -> int:
+        return NOW_MS + round(self.now * 1_000)
+
+    def number(self) -> int:
+        self._links += 1
+        return self._links
+
+    def connect(self, dialler: EngineNode, accepter: EngineNode) -> Cable:
+        """A link that the first one dialled. Nothing has been said on it yet but the first frame."""
+        cable = Cable((dialler, accepter), (self.number(), self.number()))
+        self.cables.append(cable)
+        for end, number, dialled in ((dialler, cable.numbers[0], True), (accepter, cable.numbers[1], False)):
+            end.plug(cable, number, dialled=dialled)
+        return cable
+
+    def happenings(self) -> list[Callable[[], None]]:
+        """What could happen now."""
+        found: list[Callable[[], None]] = []
+        for cable in self.cables:
+            found += [partial(cable.deliver, side) for side in cable.ready()]
+        return found
+
+    def run(self, pick: Pick = lambda _: 0, *, seconds: float = QUIET_S) -> None:
+        """Until nothing is under way and no node wants to be woken for so many seconds."""
+        until = self.now + seconds
+        for _ in range(STEPS_MAX):
+            able = self.happenings()
+            if able:
+                able[pick(len(able))]()
+                self.cables = [cable for cable in self.cables if not all(cable.down)]
+                continue
+            wakes = [node.wake_at for node in self.nodes if node.wake_at is not None and node.wake_at <= until]
+            if not wakes:
+                self.now = until
+                return
+            self.now = max(self.now, min(wakes))
+            for node in self.nodes:
+                node.tick()
+        raise AssertionError("the nodes never fall silent")
+
+
+class EngineNode:
+    """One engine and its home."""
+
+    def __init__(self, mesh: Mesh, home: MemoryHome) -> None:
+        self.mesh = mesh
+        self.home = home
+        self.told: list[Told] = []
+        self.outputs: list[Output] = []
+        """Everything that the engine ever ordered."""
+        self.wake_at: float | None = None
+        self.withholds = False
+        """Whether a commit waits for `release` or `fail`."""
+        self.disk_full = False
+        self._stalled: deque[Output] = deque()
+        self._inputs: deque[Input] = deque()
+        self._cables: dict[int, Cable] = {}
+        self._busy = False
+        home.refresh()
+        self.engine = Engine(
+            identity=home.identity,
+            roster=home.roster,
+            states=home.store.states(),
+            frozen=home.store.frozen(),
+            believed_s=lambda: home.believed_s(mesh.wall_ms),
+            wall_ms=lambda: mesh.wall_ms,
+            entropy=Entropy(f"links of {home.identity.name}"),
+        )
+
+    # What a test asks.
+
+    @property
+    def name(self) -> str:
+        return self.home.identity.name
+
+    @property
+    def device(self) -> bytes:
+        return self.home.identity.device
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {reason: count.count for reason, count in self.home.store.counts().items()}
+
+    def arrived(self) -> list[bytes]:
+        """Message ids in the order in which they were told, repeats included."""
+        return [told.payload.message_id for told in self.told if isinstance(told, MessageArrived)]
+
+    def texts(self) -> list[str]:
+        return [shown.text for shown in self.inbox().messages]
+
+    def inbox(self, *, mark_read: bool = False) -> desk.Inbox:
+        return self.act(lambda: desk.inbox(self.home, mark_read=mark_read, now_ms=self.mesh.wall_ms))
+
+    def state_of(self, message: str) -> list[str]:
+        return [line.state for line in desk.show(self.home, message, now_ms=self.mesh.wall_ms).lines]
+
+    def send(self, who: str, text: str, *, priority: str = "routine") -> str:
+        now_ms = self.mesh.wall_ms
+        return self.act(lambda: desk.send(self.home, who, text, priority=priority, now_ms=now_ms)).id
+
+    def held(self, log: LogId) -> list[Entry]:
+        state = self.home.store.states().get(log)
+        found = (self.home.store.entry(log, seq) for seq in range(state.settled.top if state else 0))
+        return [entry for entry in found if entry is not None]
+
+    def commits(self) -> list[Batch]:
+        return [output.batch for output in self.outputs if isinstance(output, Commit)]
+
+    # What happens to it.
+
+    def plug(self, cable: Cable, link: int, *, dialled: bool) -> None:
+        self._cables[link] = cable
+        psks = self.home.identity.link_psks
+        doors = tuple(Door(psk, None) for psk in (psks[:1] if dialled else psks))
+        self.give(LinkUp(link, dialled, "memory", str(link), FRAME_BYTES_MAX, doors))
+
+    def on_frame(self, link: int, frame: bytes) -> None:
+        self.give(FrameReceived(link, frame))
+
+    def on_down(self, link: int) -> None:
+        self.give(LinkDown(link))
+
+    def tick(self) -> None:
+        """As the shell does: one wish to be woken is kept, the earliest."""
+        if self.wake_at is not None and self.wake_at <= self.mesh.now:
+            self.wake_at = None
+            self.give(TimeCame())
+
+    def act(self, function: Callable[[], T]) -> T:
+        """An act of the desk, and what the engine makes of it."""
+        result = function()
+        fresh = self.home.refresh()
+        if fresh.identity_changed:
+            self.engine.renew(self.home.identity)
+        if fresh.states:
+            self.give(HomeChanged(fresh.states))
+        return result
+
+    def give(self, *events: Input) -> None:
+        """These, in one round."""
+        self._inputs.extend(events)
+        if self._busy or self._stalled:
+            return
+        self._busy = True
+        try:
+            while self._inputs and not self._stalled:
+                round_of = list(self._inputs)
+                self._inputs.clear()
+                outputs = [output for event in round_of for output in self.engine.handle(event, self.mesh.now)]
+                self._perform(deque([*outputs, *self.engine.flush()]))
+        finally:
+            self._busy = False
+
+    def release(self) -> None:
+        """The commit that waits succeeds."""
+        self._go_on(self._stored)
+
+    def fail(self, reason: str = "full") -> None:
+        """The commit that waits fails."""
+        self._go_on(lambda _: BatchFailed(reason))
+
+    @property
+    def waiting(self) -> Batch | None:
+        """What the commit that waits holds."""
+        first = self._stalled[0] if self._stalled else None
+        return first.batch if isinstance(first, Commit) else None
+
+    def _go_on(self, answer: Callable[[Commit], Input]) -> None:
+        order = self._stalled.popleft()
+        assert isinstance(order, Commit)
+        orders, self._stalled = self._stalled, deque()
+        self._busy = True
+        try:
+            self._answered(orders, answer(order))
+            self._perform(orders)
+        finally:
+            self._busy = False
+        self.give()
+
+    def _perform(self, orders: deque[Output]) -> None:
+        self.outputs += orders
+        while orders:
+            order = orders.popleft()
+            match order:
+                case Commit() if self.withholds:
+                    orders.appendleft(order)
+                    self._stalled = orders
+                    return
+                case Commit():
+                    self._answered(orders, BatchFailed("full") if self.disk_full else self._stored(order))
+                case ReadEntries(_, log, start, stop, bytes_max, with_prev):
+                    read = self.home.store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev)
+                    self._answered(orders, EntriesRead(order, read))
+                case ReopenEntries():
+                    self._answered(orders, Reopened(order, self.home.unopened()))
+                case SendFrames(link, frames):
+                    self._cables[link].send(link, frames)
+                case HangUp(link):
+                    self._cables[link].hang_up(link)
+                case WakeAt(when):
+                    self.wake_at = when if self.wake_at is None else min(when, self.wake_at)
+                case WriteReceipts() | SealWaiting() | ProveForks():
+                    self._chore(order)
+                case PeerJoined() | PeerLeft() | MessageArrived() | LevelReached():
+                    self.told.append(order)
+                case Admit():
+                    raise AssertionError("nobody joins here")
+
+    def _answered(self, orders: deque[Output], answer: Input) -> None:
+        more = [*self.engine.handle(answer, self.mesh.now), *self.engine.flush()]
+        self.outputs += more
+        orders.extend(more)
+
+    def _stored(self, order: Commit) -> BatchCommitted:
+        home = self.home
+        done = home.store.commit(order.batch, keys=home.keys(), now_ms=home.dated_ms(self.mesh.wall_ms))
+        return BatchCommitted(order.batch, done)
+
+    def _chore(self, order: WriteReceipts | SealWaiting | ProveForks) -> None:
+        now_ms = self.mesh.wall_ms
+        match order:
+            case WriteReceipts():
+                self.act(lambda: receipts_due(self.home, now_ms))
+            case SealWaiting():
+                self.act(lambda: upkeep.seal_waiting(self.home, now_ms))
+            case ProveForks(forks):
+                identity = self.home.identity
+                drafts = tuple(control_draft(fork_statement(fork), identity) for fork in forks)
+                self.act(lambda: self.home.commit(Batch(drafts=drafts), now_ms))
+
+
+class Speaker:
+    """A member, or one who says so, whose every record is the test's. It dials; it answers a demand for certificates.
+
+    It holds nothing and acknowledges nothing. `heard` are the sync records that the node said, in order.
+    """
+
+    def __init__(
+        self,
+        node: EngineNode,
+        identity: Identity,
+        *,
+        link_key: AgreementKey | None = None,
+        certificates: tuple[bytes, bytes] | None = None,
+        psk: bytes | None = None,
+    ) -> None:
+        self.heard: list[wire.Record] = []
+        self.asked = 0
+        self._ended = False
+        self.secured: Secured | None = None
+        self._certificates = certificates or (identity.device_certificate, identity.issuer_certificate)
+        self._mentioned: list[LogId] = []
+        self._node = node
+        self.channel = Channel(
+            dialled=True,
+            device=identity.device,
+            link_key=link_key or identity.link_key,
+            doors=(Door(psk or identity.link_psks[0], None),),
+            ephemeral_seed=Entropy(f"speaker {identity.name} {node.mesh.number()}")(32),
+            frame_bytes_max=FRAME_BYTES_MAX,
+        )
+        mesh = node.mesh
+        self.cable = Cable((self, node), (mesh.number(), mesh.number()))
+        mesh.cables.append(self.cable)
+        node.plug(self.cable, self.cable.numbers[1], dialled=False)
+        self.cable.send(self.cable.numbers[0], self.channel.start())
+
+    @property
+    def link(self) -> int:
+        """The node's number for it."""
+        return self.cable.numbers[1]
+
+    def on_frame(self, link: int, frame: bytes) -> None:
+        answers, events = self.channel.receive(frame)
+        self.cable.send(link, answers)
+        for event in events:
+            match event:
+                case Secured():
+                    self.secured = event
+                case OwnerRecord():
+                    self.asked += 1
+                    self.say(cbor.encode([1, *self._certificates]), owner=True)
+                case SessionRecord(data):
+                    self.heard.append(wire.decode(data, bytes_max=RECORD_BYTES_MAX))
+
+    def on_down(self, link: int) -> None:
+        self._ended = True
+
+    def has_ended(self) -> bool:
+        """Whether the node hung up."""
+        return self._ended
+
+    def say(self, record: bytes, *, owner: bool = False) -> None:
+        self.cable.send(self.cable.numbers[0], self.channel.seal(record, owner=owner))
+
+    def greet(self) -> None:
+        """Begin a session in which nothing is said to be held here."""
+        self._node.mesh.run()
+        self.say(wire.encode(wire.Hello(1, 0, bytes(16), 7, RECORD_BYTES_MAX)))
+        self.say(wire.encode(wire.Vector(more=False, states=())))
+        self._node.mesh.run()
+
+    def push(
+        self, log: LogId, start: int, entries: Sequence[Entry | bytes], *, prev: bytes | None = None, run: bool = True
+    ) -> None:
+        """One run, entries packed or as the bytes they are."""
+        if log not in self._mentioned:
+            self._mentioned.append(log)
+            reference: bytes | int = log.feed + bytes([log.lane])
+        else:
+            reference = self._mentioned.index(log)
+        packed = tuple(entry if isinstance(entry, bytes) else pack(entry) for entry in entries)
+        self.say(wire.encode(wire.Run(reference, start, prev, packed)))
+        if run:
+            self._node.mesh.run()
+
+    @property
+    def runs_done(self) -> int:
+        return sum(record.runs_done for record in self.heard if isinstance(record, wire.Ack))
+
+
+def chain(
+    key: SigningKey,
+    lane: int,
+    bodies: Iterable[tuple[bytes, bytes]],
+    *,
+    after: Entry | None = None,
+    start: int = 0,
+    time_ms: int = NOW_MS,
+) -> list[Entry]:
+    """Entries of that key's feed with these (hints, body), linked to each other and to the one before."""
+    entries: list[Entry] = []
+    prev = NO_PREV if after is None else after.id
+    seq = start if after is None else after.seq + 1
+    for hints, body in bodies:
+        entry = write(
+            key, lane=lane, seq=seq, prev=prev, time_ms=time_ms, ttl=TTL_LONGEST, priority=URGENT, hints=hints,
+            body=body,
+        )  # fmt: skip
+        entries.append(entry)
+        prev, seq = entry.id, seq + 1
+    return entries
+
+
+def all_counts(nodes: Iterable[EngineNode]) -> Counter[str]:
+    return sum((Counter(node.counts) for node in nodes), Counter())
