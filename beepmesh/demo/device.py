@@ -170,11 +170,11 @@ class Device:
 
 
 def until(what: str, look: Callable[[], T | None], within_s: float = WAIT_S, every_s: float = LOOK_S) -> T:
-    """The first result of look that is something. Raises NotSeen, saying what was waited for."""
+    """The first result of look that is true. Raises NotSeen, saying what was waited for."""
     deadline = time.monotonic() + within_s
     while True:
         seen = look()
-        if seen is not None and seen is not False:
+        if seen:
             return seen
         if time.monotonic() > deadline:
             raise NotSeen(f"This did not happen within {within_s:g} s: {what}")
