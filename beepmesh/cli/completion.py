@@ -16,7 +16,7 @@ _PATHS: Final = ("file", "folder")
 def script(shell: str) -> str:
     """The script for bash, zsh or fish."""
     lines = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]()
-    return "\n".join([f"# Completion of beepmesh for {shell}, written by `beepmesh completion {shell}`.", *lines, ""])
+    return "\n".join([*lines, f"# Written by `beepmesh completion {shell}`; write it anew after an update.", ""])
 
 
 def _first_words() -> list[str]:
@@ -152,5 +152,5 @@ def _fish_option(option: Argument) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Inside single quotes nothing acts, in all three shells, once the quote itself is away."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "'\\''") + "'" if "'" in text else f"'{text}'"
+    """Inside single quotes nothing acts, in all three shells; a quote itself stands between two such texts."""
+    return "'" + text.replace("'", "'\\''") + "'"

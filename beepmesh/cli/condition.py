@@ -25,8 +25,9 @@ _STATES: Final = {
 
 def status(call: Call, *, config: bool) -> None:
     """How things stand; with `config` the settings in force."""
+    now_ms = call.now_ms()
     with call.open() as home:
-        standing = standing_of(home, now_ms=call.now_ms())
+        standing = standing_of(home, now_ms=now_ms)
     if call.screen.is_json:
         call.screen.result({"settings": _settings_json(standing.settings)} if config else _as_json(standing))
         return
@@ -42,7 +43,7 @@ def status(call: Call, *, config: bool) -> None:
     for trouble in standing.troubles:
         call.screen.line(f"! {safe_line(trouble)}")
     _messages(call, standing)
-    _neighbours(call, standing)
+    _neighbours(call, standing, now_ms)
     _refusals(call, standing)
 
 
@@ -78,12 +79,12 @@ def _messages(call: Call, standing: Status) -> None:
         call.screen.line(f"  {standing.waiting_for_prekeys:>5}  of the queued wait for the keys of their readers")
 
 
-def _neighbours(call: Call, standing: Status) -> None:
+def _neighbours(call: Call, standing: Status, now_ms: int) -> None:
     call.screen.line()
     if not standing.neighbours:
         call.screen.line("No device has been met yet.")
         return
-    rows = peers_rows(standing.neighbours[:PEERS_SHOWN], standing.local_s * 1_000)
+    rows = peers_rows(standing.neighbours[:PEERS_SHOWN], now_ms)
     call.screen.table(("device of", "last met", "over", "address"), rows)
 
 

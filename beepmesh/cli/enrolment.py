@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -206,8 +205,11 @@ def _introduce(call: Call, home: Home, registrar: str) -> None:
             await node.sync_round(within_s=INTRODUCTION_S)
             tasks.cancel_scope.cancel()
 
-    with call.screen.waiting("Meeting the others"), suppress(HomeProblem):
-        anyio.run(meet)
+    with call.screen.waiting("Meeting the others"):
+        try:
+            anyio.run(meet)
+        except* (HomeProblem, OSError):
+            pass  # This device is in, whatever the network does now.
 
 
 def _tell_identity(call: Call, identity: Identity, digits: str = "") -> None:

@@ -37,6 +37,11 @@ class Asked(NamedTuple):
 
 def parse(words: Sequence[str]) -> Asked | HelpWanted:
     """What was asked. Raises Usage."""
+    if any(word.partition("=")[0] == "--passphrase" for word in _until_end_of_options(words)):
+        # Not an abbreviation of --passphrase-file: what follows would be the passphrase itself.
+        raise Usage(
+            "A passphrase is never typed on the command line. You are asked for it, or: --passphrase-file FILE."
+        )
     before, rest = _leading_options(words)
     if "--help" in before:
         return HelpWanted(None)

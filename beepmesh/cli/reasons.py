@@ -91,6 +91,7 @@ WORDS: Final[dict[str, str]] = {
     "invitation-unknown": "somebody came with an invitation that this device does not know",
     "invitation-forbidden": "an invitation promised what this device may not give",
     "request-malformed": _ADMISSION,
+    "request-link-key": "somebody asked to be let in with a key that is not the link's own, and was refused",
     "request-name": "somebody asked to be let in under a name that cannot be one",
     "request-signature": _ADMISSION,
     "file-foreign": "a request file belonged to another invitation",

@@ -97,9 +97,10 @@ async def _watch_trouble(node: Node, teller: _Teller) -> None:
 
 async def _sync(home: Home, transports: Sequence[Transport], within_s: float) -> list[Round]:
     node = Node(home)
+    rounds: list[Round] = []
     async with anyio.create_task_group() as tasks:
         await node.start(tasks, transports)
-        rounds = await node.sync_round(within_s=within_s)
+        rounds += await node.sync_round(within_s=within_s)
         tasks.cancel_scope.cancel()
     return rounds
 

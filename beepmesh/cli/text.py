@@ -36,13 +36,13 @@ def safe_lines(text: str) -> list[str]:
 
 def safe_json(text: str) -> str:
     """The same JSON, with every character that acts on a terminal written as an escape."""
-    if text.isascii():
-        return text
-    return re.sub(r"[^\x00-\x7f]", lambda found: _json_escape(found[0]), text)
+    return re.sub(r"[^\x00-\x7e]", lambda found: _json_escape(found[0]), text)
 
 
 def local_time(ms: int, now_ms: int) -> str:
     """14:03 today, else with the date, else with the year: as short as it can be understood."""
+    if not 0 <= ms <= _YEAR_9999_MS:
+        return _UNKNOWN  # An author's clock may say anything that fits eight bytes.
     try:
         when, today = time.localtime(ms / 1_000), time.localtime(now_ms / 1_000)
         clock = time.strftime("%H:%M", when)
@@ -52,7 +52,7 @@ def local_time(ms: int, now_ms: int) -> str:
         year = "" if when.tm_year == today.tm_year else f" {when.tm_year}"
         return f"{when.tm_mday} {month}{year} {clock}"
     except (OverflowError, OSError, ValueError):
-        return "at no known time"  # An author's clock may say anything that fits eight bytes.
+        return _UNKNOWN  # A system may know fewer years than that.
 
 
 def iso_time(ms: int) -> str:
@@ -146,5 +146,6 @@ def _utf16(character: str) -> list[int]:
     return [0xD800 | point >> 10, 0xDC00 | point & 0x3FF]
 
 
+_UNKNOWN: Final = "at no known time"
 _MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _YEAR_9999_MS: Final = 253_402_300_799_999
