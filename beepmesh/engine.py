@@ -343,11 +343,14 @@ class Engine:
         outputs: list[Output] = []
         for fork in (*done.batch.forks, *done.result.forks):
             self._intake.freeze(fork.first.log)
-        if done.result.forks:
+        forked = {fork.first.log: fork for fork in reversed(done.result.forks)}
+        if forked:
             self._pending.counts["fork"] += len(done.result.forks)
-            outputs.append(ProveForks(done.result.forks))
+            # One proof ends a log: whoever signs a hundred contradictions must not make every node write a hundred.
+            outputs.append(ProveForks(tuple(forked.values())))
         for entry in done.batch.entries:
-            self._remember(entry)
+            if entry.log not in forked:  # Of these the store has kept what it held before.
+                self._remember(entry)
         outputs += self._grew(done.result.states, now)
         taken, self._taken = self._taken, []
         for link, log, start, count in taken:
