@@ -78,6 +78,12 @@ from sync.session import WakeAt as SessionWakeAt
 REFUSALS_MAX: Final = 64  # Runs refused on one link before it is closed: a peer that checks would have refused them.
 # Except for these: a peer may have taken such entries before it could know.
 BLAMELESS: Final = frozenset({"log-frozen", "feed-revoked", "certificate-expired"})
+# What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
+FRAMING_FAULTS: Final = {
+    "malformed": "framing-malformed",
+    "oversize": "framing-oversized",
+    "silent": "handshake-timeout",
+}
 TRAFFIC_MAX: Final = 256  # Links whose count is kept, ended ones too until somebody asks.
 RECENT_BYTES_MAX: Final = 2 * 1024 * 1024  # Entries just committed, kept so that passing them on reads no disk.
 
@@ -185,7 +191,9 @@ class Engine:
                 return self._links.up(event, now)
             case FrameReceived(link, frame):
                 return self._happened(self._links.frame(link, frame), now)
-            case LinkDown(link):
+            case LinkDown(link, broken):
+                if broken in FRAMING_FAULTS:
+                    self.count(FRAMING_FAULTS[broken])
                 self._talks.pop(link, None)
                 return self._links.forget(link)
             case EntriesRead(order, result):

@@ -38,6 +38,8 @@ class FrameReceived:
 @dataclass(frozen=True, slots=True)
 class LinkDown:
     link: LinkId
+    broken: str = ""
+    """How the transport says it ended, in one of its words."""
 
 
 @dataclass(frozen=True, slots=True)

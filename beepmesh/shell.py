@@ -211,7 +211,7 @@ class Shell:
                 tasks.cancel_scope.cancel()
         finally:
             del self._ports[number]
-            self._post(LinkDown(number))
+            self._post(LinkDown(number, link.broken))
 
     async def _write_link(self, port: _Port) -> None:
         with suppress(LinkBroken):

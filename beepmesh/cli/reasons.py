@@ -16,6 +16,8 @@ WORDS: Final[dict[str, str]] = {
     "outsider": _OUTSIDERS,
     "not-beepmesh": "something that is no beepmesh knocked and was told nothing",
     "handshake-failed": _OUTSIDERS,
+    "framing-malformed": "something that is no beepmesh knocked and was told nothing",
+    "framing-oversized": "a link carried more in one piece than it may, and was closed",
     "handshake-timeout": "a link was opened and nothing sensible came over it",
     "frame-unreadable": "what came over a link was changed, repeated or cut short on its way; the link was closed",
     "frame-malformed": _BROKEN,
