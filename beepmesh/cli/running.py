@@ -117,13 +117,13 @@ class _Teller:
         match told:
             case PeerJoined(_, device, transport, address):
                 self._say(
-                    f"{safe_line(name(device))} is near, over {transport} ({safe_line(address)})",
+                    f"{self._called(device, name)} is near, over {transport} ({safe_line(address)})",
                     "peer-joined",
                     {"peer": name(device), "device": device.hex(), "transport": transport, "address": address},
                 )
             case PeerLeft(_, device, reason):
                 self._say(
-                    f"{safe_line(name(device))} has gone",
+                    f"{self._called(device, name)} has gone",
                     "peer-left",
                     {"peer": name(device), "device": device.hex(), "reason": reason},
                 )
@@ -133,6 +133,11 @@ class _Teller:
                 pass  # It is said after each message: nothing that a person waits for.
             case _:
                 assert_never(told)
+
+    def _called(self, device: bytes, name: Callable[[bytes], str]) -> str:
+        if self._home.roster.device(device) is None:
+            return f"A member who is new here [{device.hex()[:SHORT_ID]}]"
+        return safe_line(name(device))
 
     def trouble(self, text: str) -> None:
         self._say(safe_line(text) or "The disk takes what is written again", "trouble", {"text": text})

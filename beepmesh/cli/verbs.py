@@ -94,7 +94,9 @@ VERBS: Final = (
         "make a code that lets one device in",
         "Prints an invitation: a code for one device, to be read aloud, typed or photographed. Whoever has it can take"
         " that place, so give it to the right person only. This device must be running (`beepmesh run`) when the code"
-        " is used, or the two exchange files (`beepmesh admit`).",
+        " is used, or the two exchange files (`beepmesh admit`). Roles: field is for everybody at work; relay for a"
+        " device that mostly carries; lead may let field and relay devices into its department; registrar may let them"
+        " in everywhere; hq is headquarters. Only the device that made the organisation gives the last three.",
         ("beepmesh invite", "beepmesh invite --role lead --department flood/swat --expires 3d --qr"),
         "enrolment:invite",
         (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -136,6 +138,23 @@ def test_a_missing_and_a_damaged_home_are_one_sentence_each(tmp_path: Path, ayes
     (ayesha.home / "keystore.cbor").write_bytes(b"not a keystore")
     done = ayesha.types("status")
     assert (done.code, len(done.err.splitlines())) == (1, 1)
+
+
+@pytest.mark.needs_root
+def test_a_disk_that_cannot_be_written_is_said_and_read_all_the_same(ayesha: Person, bilal: Person) -> None:
+    """In a mount namespace of its own, since root writes wherever a disk lets it."""
+    command = f"{sys.executable} -m beepmesh --home {ayesha.home}"
+    script = (
+        f"mount --bind {ayesha.home} {ayesha.home} && mount -o remount,bind,ro {ayesha.home} && {command} status &&"
+        f" {command} inbox && {command} who; echo $?; {command} send '{BILAL}' x --json; echo $?; {command} doctor"
+    )
+    done = subprocess.run(["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, check=False)
+    assert "can only be read" in done.stdout
+    assert [line for line in done.stdout.splitlines() if line in ("0", "1", "2")] == ["0", "1"]
+    assert '"reason":"read-only"' in done.stderr
+    assert "fail  home" in done.stdout
+    assert done.returncode == 1
+    assert ayesha.asks("status")["underway"] == {}
 
 
 def test_a_fault_of_ours_is_said_to_be_one(ayesha: Person, monkeypatch: pytest.MonkeyPatch) -> None:
