@@ -8,7 +8,8 @@ Law 3: after any error the channel is dead.
 First frame: preamble `"BM" 0x01 suite` | Noise message 1. Then Noise messages 2 and 3, each with the sender's
 device id (16 B; empty for a joiner) as payload. Then frames, each one Noise transport message of
 `flags 1 | part of a record`: flag 1 = more parts follow, flag 2 = a record between the channels' owners
-(certificates, enrolment) and not one of the sync session.
+(certificates, enrolment) and not one of the sync session. Flag 4 = two or more whole session records, each as
+`length 2 | record`: an acknowledgement that rides with something else costs no tag of its own.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ RECORD_BYTES_MAX: Final = 160 * 1024  # One entry of the largest body and its fr
 FRAME_BYTES_MAX: Final = 65_535  # A Noise message (revision 34, section 3).
 REKEY_FRAMES: Final = 2**16  # Both ends count alike, so neither has to announce it.
 _OVERHEAD: Final = 17  # Flags and tag.
+_LENGTH_BYTES: Final = 2
 _MORE: Final = 1
 _OWNER: Final = 2
+_SEVERAL: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +133,40 @@ class Channel:
 
     def seal(self, record: bytes, *, owner: bool = False) -> list[bytes]:
         """The frames of one record."""
-        assert self._sending is not None
         assert 0 < len(record) <= RECORD_BYTES_MAX
         frames = []
         for at in range(0, len(record), self._part_bytes):
             part = record[at : at + self._part_bytes]
             flags = (_MORE if at + len(part) < len(record) else 0) | (_OWNER if owner else 0)
-            frames.append(self._sending.seal(bytes([flags]) + part))
-            self._sent += 1
-            if self._sent % REKEY_FRAMES == 0:
-                self._sending.rekey()
+            frames.append(self._seal_frame(bytes([flags]) + part))
         return frames
+
+    def seal_all(self, records: Sequence[bytes]) -> list[bytes]:
+        """The frames of session records, as few as they fit into."""
+        frames: list[bytes] = []
+        together: list[bytes] = []
+        room = self._part_bytes
+        for record in records:
+            if len(record) + _LENGTH_BYTES > room:
+                frames += self._seal_together(together)
+                together, room = [], self._part_bytes
+            together.append(record)
+            room -= len(record) + _LENGTH_BYTES
+        return frames + self._seal_together(together)
+
+    def _seal_together(self, records: list[bytes]) -> list[bytes]:
+        if len(records) < 2:
+            return [frame for record in records for frame in self.seal(record)]
+        parts = [part for record in records for part in (len(record).to_bytes(_LENGTH_BYTES), record)]
+        return [self._seal_frame(bytes([_SEVERAL]) + b"".join(parts))]
+
+    def _seal_frame(self, plain: bytes) -> bytes:
+        assert self._sending is not None
+        frame = self._sending.seal(plain)
+        self._sent += 1
+        if self._sent % REKEY_FRAMES == 0:
+            self._sending.rekey()
+        return frame
 
     def _begin(self, door: Door) -> Handshake:
         return Handshake(
@@ -192,8 +218,10 @@ class Channel:
         self._received += 1
         if self._received % REKEY_FRAMES == 0:
             self._receiving.rekey()
-        if len(plain) < 2 or plain[0] & ~(_MORE | _OWNER):
+        if len(plain) < 2 or plain[0] & ~(_MORE | _OWNER | _SEVERAL):
             raise Refused("frame-malformed")
+        if plain[0] & _SEVERAL:
+            return self._several(plain)
         self._parts_bytes += len(plain) - 1
         if self._parts_bytes > RECORD_BYTES_MAX:
             raise Refused("record-oversized")
@@ -203,3 +231,16 @@ class Channel:
         record = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts, self._parts_bytes = [], 0
         return [OwnerRecord(record) if plain[0] & _OWNER else SessionRecord(record)]
+
+    def _several(self, plain: bytes) -> list[ChannelEvent]:
+        records: list[ChannelEvent] = []
+        at = 1
+        while at < len(plain):
+            start = at + _LENGTH_BYTES
+            at = start + int.from_bytes(plain[at:start])
+            if not start < at <= len(plain):
+                raise Refused("frame-malformed")
+            records.append(SessionRecord(plain[start:at]))
+        if plain[0] != _SEVERAL or self._parts or len(records) < 2:
+            raise Refused("frame-malformed")
+        return records

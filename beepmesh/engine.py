@@ -212,7 +212,7 @@ class Engine:
             case Reopened(order, results):
                 return self._reopened(order, [entry for result in results for entry in result.entries])
             case AdmissionDecided(link, record):
-                frames = self._links.seal(link, record, owner=True)
+                frames = self._links.seal_owner(link, record)
                 return [SendFrames(link, tuple(frames)), *self._close(link, "admission-over")]
             case TimeCame():
                 return self._time_came(now)
@@ -263,12 +263,13 @@ class Engine:
         return [] if talk is None else self._perform(link, talk, talk.session.handle(event, now), now)
 
     def _perform(self, link: LinkId, talk: _Talk, orders: list[SessionOutput], now: float) -> list[Output]:
-        outputs: list[Output] = []
-        frames: list[bytes] = []
+        # Sealed first and together: what the session says now comes before what its reads, answered here, lead to.
+        frames = self._links.seal(link, [order.data for order in orders if isinstance(order, Send)])
+        outputs: list[Output] = [SendFrames(link, tuple(frames))] if frames else []
         for order in orders:
             match order:
-                case Send(data):
-                    frames += self._links.seal(link, data)
+                case Send():
+                    pass
                 case ReadRun():
                     outputs += self._read(link, order, now)
                 case TakeRun():
@@ -285,8 +286,7 @@ class Engine:
                     outputs += self._close(link, reason)
                 case _:
                     assert_never(order)
-        # What the session said comes before what its reads lead to, in the order it said it.
-        return [SendFrames(link, tuple(frames)), *outputs] if frames else outputs
+        return outputs
 
     def _read(self, link: LinkId, order: ReadRun, now: float) -> list[Output]:
         """From memory if it was committed a moment ago, else from the disk."""
@@ -381,6 +381,9 @@ class Engine:
             self._root.replace(log, self._states.get(log), state)
             self._states[log] = state
         outputs: list[Output] = []
+        if any(log.lane == LANE_URGENT for log in states):
+            for link in self._links.revoked:
+                outputs += self._close(link, "certificate-revoked")
         if states:
             for link in self._links.proved:
                 outputs += self._to_session(link, LogsGrew(tuple(states)), now)
@@ -406,4 +409,7 @@ class Engine:
             if talk.wake is not None and now >= talk.wake:
                 talk.wake = None
                 outputs += self._to_session(link, SessionTimeCame(), now)
-        return outputs
+        # The shell keeps one wish to be woken, and has just used it up: whoever waits for later says so again.
+        wakes = [talk.wake for talk in self._talks.values() if talk.wake is not None]
+        soonest = min([*wakes, self._links.next_deadline])
+        return [*outputs, WakeAt(soonest)] if soonest < float("inf") else outputs

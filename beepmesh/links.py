@@ -2,8 +2,10 @@
 
 Laws
 1. No member's link before a certificate of this organisation names its Noise key, unrevoked and not long expired.
-2. One link for each pair of devices: of two, that which the device with the smaller id dialled; of two dialled by the
-   same end, the newer, because that end has forgotten the older one.
+2. One link for each pair of devices: of two, that which the device with the smaller id dialled. Of two dialled by the
+   same end, that end keeps the older and breaks off the newer before its last message, so the other end never has to
+   choose; where it does see a newer one, the dialler has forgotten the older.
+   A link that stays in spite of a newer one is spoken on: if the other host has forgotten it, that ends it at once.
 3. What a peer says before it is proved is kept, within a bound, and read only after.
 """
 
@@ -16,7 +18,7 @@ from typing import Final, TypeAlias, assert_never
 from beepmesh.channel import Channel, OwnerRecord, Secured, SessionRecord
 from beepmesh.errors import Refused
 from beepmesh.events import Admit, HangUp, LinkId, LinkUp, Output, PeerJoined, PeerLeft, SendFrames, WakeAt
-from beepmesh.introduction import ASK_CERTIFICATE, Introduction
+from beepmesh.introduction import Introduction
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
 
@@ -48,6 +50,7 @@ Happened: TypeAlias = Output | Welcomed | Said
 class _Link:
     up: LinkUp
     channel: Channel
+    since: float
     deadline: float
     introduction: Introduction | None = None
     device: bytes = b""
@@ -89,6 +92,16 @@ class Links:
         """Whose link it is, 16 B."""
         return self._links[link_id].device
 
+    @property
+    def revoked(self) -> list[LinkId]:
+        """The links to members who have been put out since they were proved."""
+        return [link for device, link in self._by_device.items() if self._roster.revoked(device) is not None]
+
+    @property
+    def next_deadline(self) -> float:
+        """When the next link is overdue; infinity if none will be."""
+        return min((link.deadline for link in self._links.values()), default=float("inf"))
+
     def renew(self, identity: Identity) -> None:
         """Secrets have been added."""
         self._identity = identity
@@ -103,7 +116,7 @@ class Links:
             ephemeral_seed=self._entropy(32),
             frame_bytes_max=event.frame_bytes_max,
         )
-        self._links[event.link] = _Link(event, channel, now + HANDSHAKE_S)
+        self._links[event.link] = _Link(event, channel, now, now + HANDSHAKE_S)
         first = channel.start()
         outputs: list[Output] = [SendFrames(event.link, tuple(first))] if first else []
         return [*outputs, WakeAt(now + HANDSHAKE_S)]
@@ -118,6 +131,9 @@ class Links:
             happened: list[Happened] = [SendFrames(link_id, tuple(answers))] if answers else []
             for event in events:
                 match event:
+                    case Secured() if (twin := self._twin(link, event)) is not None:
+                        link.device = self._links[twin].device
+                        return [*self._poke(twin, link), *self.close(link_id, "duplicate-link")]
                     case Secured():
                         happened += self._secured(link_id, link, event)
                     case OwnerRecord(data):
@@ -130,10 +146,15 @@ class Links:
             return [*self.close(link_id, refused.reason)]
         return happened
 
-    def seal(self, link_id: LinkId, record: bytes, *, owner: bool = False) -> list[bytes]:
-        """The frames of one record; none if the link is gone."""
+    def seal_owner(self, link_id: LinkId, record: bytes) -> list[bytes]:
+        """The frames of one record between owners; none if the link is gone."""
         link = self._links.get(link_id)
-        return link.channel.seal(record, owner=owner) if link is not None and link.channel.secured else []
+        return link.channel.seal(record, owner=True) if link is not None and link.channel.secured else []
+
+    def seal(self, link_id: LinkId, records: list[bytes]) -> list[bytes]:
+        """The frames of session records; none if the link is gone."""
+        link = self._links.get(link_id)
+        return link.channel.seal_all(records) if link is not None and link.channel.secured else []
 
     def close(self, link_id: LinkId, reason: str) -> list[Output]:
         """End a link for a reason, counted unless it is nobody's fault."""
@@ -166,7 +187,7 @@ class Links:
         if secured.door.invitation is not None:
             return []  # The joiner speaks next.
         if link.introduction.expects_certificate:
-            return [SendFrames(link_id, tuple(link.channel.seal(ASK_CERTIFICATE, owner=True)))]
+            return [SendFrames(link_id, tuple(link.channel.seal(link.introduction.ask(), owner=True)))]
         link.introduction.check_known(self._believed_s())
         return self._welcome(link_id, link, secured.device)
 
@@ -201,13 +222,30 @@ class Links:
         other_id = self._by_device.get(device)
         if other_id is not None:
             if not self._replaces(link, self._links[other_id], device):
-                return [*self.close(link_id, "duplicate-link")]
+                return [*self._poke(other_id, link), *self.close(link_id, "duplicate-link")]
             happened += self.close(other_id, "duplicate-link")
         link.deadline = float("inf")
         self._by_device[device] = link_id
         happened += [PeerJoined(link_id, device, link.up.transport, link.up.address), Welcomed(link_id, device)]
         early, link.early, link.early_bytes = link.early, [], 0
         return happened + [Said(link_id, data) for data in early]
+
+    def _twin(self, new: _Link, secured: Secured) -> LinkId | None:
+        """Our other link to the same Noise key, where we have dialled both."""
+        if not new.up.dialled or secured.door.invitation is not None:
+            return None
+        for link_id, link in self._links.items():
+            if link is not new and link.up.dialled and link.introduction is not None:
+                if link.introduction.secured.link_public == secured.link_public:
+                    return link_id
+        return None
+
+    def _poke(self, link_id: LinkId, newer: _Link) -> list[Happened]:
+        """Say something on a link that may be dead; not where two dialled each other at one time."""
+        link = self._links[link_id]
+        if link.introduction is None or newer.since - link.since < HANDSHAKE_S:
+            return []
+        return [SendFrames(link_id, tuple(link.channel.seal(link.introduction.ask(), owner=True)))]
 
     def _replaces(self, new: _Link, old: _Link, device: bytes) -> bool:
         if new.up.dialled == old.up.dialled:

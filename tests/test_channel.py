@@ -128,3 +128,47 @@ def test_a_malformed_frame_is_refused(plain: bytes) -> None:
     assert near._sending is not None
     with pytest.raises(Refused, match="frame-malformed"):
         far.receive(near._sending.seal(plain))
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(1, 900), max_size=12), part=st.integers(40, 1_500))
+def test_records_sealed_together_arrive_as_they_were(sizes: list[int], part: int) -> None:
+    near, far = pair(part)
+    records = [bytes([number]) * size for number, size in enumerate(sizes)]
+    frames = near.seal_all(records)
+    assert [event for frame in frames for event in far.receive(frame)[1]] == [SessionRecord(data) for data in records]
+    assert all(len(frame) <= part for frame in frames)
+
+
+def test_an_acknowledgement_beside_a_run_costs_its_length_and_no_frame() -> None:
+    near, _ = pair()
+    alone = near.seal_all([bytes(300)])
+    both = near.seal_all([bytes(20), bytes(300)])
+    assert len(both) == 1
+    assert len(both[0]) - len(alone[0]) == 20 + 2 + 2
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        b"\x04\x00\x01a",  # one record alone
+        b"\x04\x00\x00\x00\x01a",  # an empty one
+        b"\x04\x00\x01a\x00\x02b",  # longer than what is there
+        b"\x04\x00\x01a\x00",  # half a length
+        b"\x05\x00\x01a\x00\x01b",  # with more to come
+        b"\x06\x00\x01a\x00\x01b",  # of owners
+    ],
+)
+def test_records_together_in_a_wrong_form_are_refused(plain: bytes) -> None:
+    near, far = pair()
+    assert near._sending is not None
+    with pytest.raises(Refused, match="frame-malformed"):
+        far.receive(near._sending.seal(plain))
+
+
+def test_records_together_in_the_middle_of_a_larger_one_are_refused() -> None:
+    near, far = pair()
+    assert near._sending is not None
+    far.receive(near._sending.seal(b"\x01part"))
+    with pytest.raises(Refused, match="frame-malformed"):
+        far.receive(near._sending.seal(b"\x04\x00\x01a\x00\x01b"))
