@@ -68,6 +68,12 @@ class Introduction:
         self._identity = identity
         self._roster = roster
         self._requested = False
+        self._asked = False
+
+    def ask(self) -> bytes:
+        """The record that demands the other end's certificate; from now on one is awaited."""
+        self._asked = True
+        return ASK_CERTIFICATE
 
     @property
     def expects_certificate(self) -> bool:
@@ -87,7 +93,8 @@ class Introduction:
             case [int(kind)] if kind == _ASK and self.secured.door.invitation is None:
                 me = self._identity
                 return Step(answer=cbor.encode([_SHOW, me.device_certificate, me.issuer_certificate]))
-            case [int(kind), bytes(device), bytes(registrar)] if kind == _SHOW and self.expects_certificate:
+            case [int(kind), bytes(device), bytes(registrar)] if kind == _SHOW and self._asked:
+                self._asked = False  # By now we may know the device from elsewhere: that is no fault of its.
                 issuer = check_registrar(registrar, self._identity.root_public)
                 certificate = check_device(device, issuer)
                 if certificate.device != self.secured.device:

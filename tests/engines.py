@@ -202,6 +202,7 @@ class Mesh:
 
     def happenings(self) -> list[Callable[[], None]]:
         """What could happen now."""
+        self.cables = [cable for cable in self.cables if not all(cable.down)]
         found: list[Callable[[], None]] = []
         for cable in self.cables:
             found += [partial(cable.deliver, side) for side in cable.ready()]
@@ -214,7 +215,6 @@ class Mesh:
             able = self.happenings()
             if able:
                 able[pick(len(able))]()
-                self.cables = [cable for cable in self.cables if not all(cable.down)]
                 continue
             wakes = [node.wake_at for node in self.nodes if node.wake_at is not None and node.wake_at <= until]
             if not wakes:
