@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -169,8 +169,9 @@ def first_message(psk: bytes) -> bytes:
         pytest.param("not-beepmesh", lambda: PREAMBLE[:2] + b"\x63\x01" + bytes(48), id="a version that is not yet"),
     ],
 )
-def test_an_outsider_hears_not_one_byte_and_the_link_is_closed(village: Village, reason: str, first: object) -> None:
-    assert callable(first)
+def test_an_outsider_hears_not_one_byte_and_the_link_is_closed(
+    village: Village, reason: str, first: Callable[[], bytes]
+) -> None:
     with village.counting(reason), Wire(village.port) as stranger:
         stranger.send_frame(first())
         assert stranger.rest() == b""
@@ -216,8 +217,9 @@ def truncated(frames: list[bytes]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("harm", [tampered, replayed, reordered, truncated])
-def test_frames_that_were_changed_on_the_way_end_the_link(village: Village, harm: object) -> None:
-    assert callable(harm)
+def test_frames_that_were_changed_on_the_way_end_the_link(
+    village: Village, harm: Callable[[list[bytes]], list[bytes]]
+) -> None:
     with village.counting("frame-unreadable"), Wire(village.port) as link:
         insider = village.insider(link)
         insider.answer_introduction()
