@@ -44,6 +44,9 @@ _ERRNO_REASONS: Final[dict[int | None, ProblemReason]] = {
 }
 
 
+_READABLE = frozenset({"full", "read-only"})  # Troubles under which what is there can still be read.
+
+
 def migrations() -> list[str]:
     """The scripts in order; the first makes format 1 of an empty file."""
     paths = sorted(_MIGRATIONS.glob("*.sql"))
@@ -70,14 +73,15 @@ class Database:
     def __init__(self, path: Path, scripts: Sequence[str] | None = None) -> None:
         """Open, or make, the file. Raises StoreProblem, and HomeProblem for a file of a newer beepmesh."""
         self.path = path
-        self.writable = True
+        self._unwritable: ProblemReason | None = None
         with self.told():
             try:
                 self.connection = self._open_writable(migrations() if scripts is None else scripts)
             except (sqlite3.Error, OSError) as error:
-                if _reason(error) != "read-only" or not path.exists():
+                reason = _reason(error)
+                if reason not in _READABLE or not path.exists() or not path.stat().st_size:
                     raise
-                self.writable = False
+                self._unwritable = reason
                 self.connection = self._open_readable()
         newest = len(migrations() if scripts is None else scripts)
         if (found := self._version()) != newest:
@@ -90,6 +94,11 @@ class Database:
                     else "Make the folder writable to bring it up to date."
                 )
             )
+
+    @property
+    def writable(self) -> bool:
+        """False where the disk was full or read-only when this was opened."""
+        return self._unwritable is None
 
     def close(self) -> None:
         with self.told():
@@ -108,8 +117,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it is durable at the end, or nothing of it happened."""
-        if not self.writable:
-            raise StoreProblem("read-only", str(self.path))
+        if self._unwritable is not None:
+            raise StoreProblem(self._unwritable, str(self.path))
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
@@ -162,7 +171,7 @@ class Database:
         return connection
 
     def _open_readable(self) -> sqlite3.Connection:
-        """Without writing a byte beside it: WAL wants a shared-memory file, which a read-only folder may not get."""
+        """Without writing a byte beside it: WAL wants a shared-memory file, which a full or read-only disk may refuse."""
         wal = Path(f"{self.path}-wal")
         for options in ("", "&immutable=1"):
             if options and wal.exists() and wal.stat().st_size:
@@ -172,7 +181,7 @@ class Database:
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             except sqlite3.Error as error:
                 connection.close()
-                if _reason(error) != "read-only":
+                if _reason(error) not in _READABLE:
                     raise
             else:
                 return connection
