@@ -216,7 +216,16 @@ class LevelReached:
     link: LinkId
 
 
-Told: TypeAlias = PeerJoined | PeerLeft | MessageArrived | LevelReached
+@dataclass(frozen=True, slots=True)
+class JoinDecided:
+    """Somebody with an invitation asked to be let in. `reason`: why not; empty for who is in."""
+
+    check_digits: str
+    """Six, the same on the new device's screen if nobody sits between the two."""
+    reason: str
+
+
+Told: TypeAlias = PeerJoined | PeerLeft | MessageArrived | LevelReached | JoinDecided
 Output: TypeAlias = (
     SendFrames
     | HangUp

@@ -39,6 +39,7 @@ from beepmesh.events import (
     HangUp,
     HomeChanged,
     Input,
+    JoinDecided,
     LevelReached,
     LinkDown,
     LinkUp,
@@ -62,6 +63,7 @@ from beepmesh.home import Home
 from beepmesh.introduction import granted_record, refused_record
 from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
+from beepmesh.trust.enrol import join_check_digits
 from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
@@ -292,7 +294,7 @@ class Shell:
                     port.link.established(device.hex())
                 self._start(self._note_peer, order)
                 self._tell(order)
-            case PeerLeft() | MessageArrived() | LevelReached():
+            case PeerLeft() | MessageArrived() | LevelReached() | JoinDecided():
                 self._tell(order)
             case _:
                 raise AssertionError(order)
@@ -377,6 +379,8 @@ class Shell:
             ),
             limiter=self._thread,
         )
+        reason = "" if isinstance(decided, bytes) else decided.reason
+        self._tell(JoinDecided(join_check_digits(order.handshake_hash), reason))
         record = granted_record(decided) if isinstance(decided, bytes) else refused_record(decided.reason)
         self._post(AdmissionDecided(order.link, record))
 

@@ -19,7 +19,7 @@ from beepmesh.addressing import Names
 from beepmesh.cli.call import Call
 from beepmesh.cli.text import count_of, listed, safe_line, size
 from beepmesh.errors import Unreachable, Usage
-from beepmesh.events import LevelReached, MessageArrived, PeerJoined, PeerLeft, Told
+from beepmesh.events import JoinDecided, LevelReached, MessageArrived, PeerJoined, PeerLeft, Told
 from beepmesh.home import Home
 from beepmesh.messages.content import STATE_NAMES, Receipts, Text, Unknown, decode_content
 from beepmesh.messages.inbox import Payload
@@ -129,6 +129,13 @@ class _Teller:
                 )
             case MessageArrived(payload):
                 self._arrived(payload, name(payload.sender))
+            case JoinDecided(digits, reason):
+                said = f"Somebody was not let in: {reason}" if reason else "Somebody with an invitation was let in"
+                self._say(
+                    f"{said}; check digits {digits[:3]} {digits[3:]}, the same on the new device's screen",
+                    "join",
+                    {"check_digits": digits, "reason": reason},
+                )
             case LevelReached():
                 pass  # It is said after each message: nothing that a person waits for.
             case _:

@@ -171,7 +171,7 @@ class Database:
         return connection
 
     def _open_readable(self) -> sqlite3.Connection:
-        """Without writing a byte beside it: WAL wants a shared-memory file, which a full or read-only disk may refuse."""
+        """Without writing a byte beside it: WAL wants a shared-memory file, which the disk may refuse."""
         wal = Path(f"{self.path}-wal")
         for options in ("", "&immutable=1"):
             if options and wal.exists() and wal.stat().st_size:
