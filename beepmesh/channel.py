@@ -205,7 +205,8 @@ class Channel:
         raise Refused("outsider", "no secret of ours fits its first message")
 
     def _split(self, device: bytes) -> Secured:
-        assert self._handshake is not None and self._door is not None
+        assert self._handshake is not None
+        assert self._door is not None
         assert self._handshake.remote_static is not None
         if len(device) not in (0, 16):
             raise Refused("handshake-failed", "a device id of the wrong size")

@@ -85,6 +85,7 @@ FRAMING_FAULTS: Final = {
     "silent": "handshake-timeout",
 }
 TRAFFIC_MAX: Final = 256  # Links whose count is kept, ended ones too until somebody asks.
+ENTRY_BYTES: Final = 1_024  # What an entry takes here beside its body, so that empty ones are bounded too.
 RECENT_BYTES_MAX: Final = 2 * 1024 * 1024  # Entries just committed, kept so that passing them on reads no disk.
 
 
@@ -207,8 +208,7 @@ class Engine:
                 self._talks.clear()
                 return self._links.close_all(f"store-{reason}")
             case HomeChanged(states):
-                fresh = {log: state for log, state in states.items() if self._states.get(log) != state}
-                return self._grew(fresh, now)
+                return self._grew({log: state for log, state in states.items() if self._is_news(log, state)}, now)
             case Reopened(order, results):
                 return self._reopened(order, [entry for result in results for entry in result.entries])
             case AdmissionDecided(link, record):
@@ -389,13 +389,19 @@ class Engine:
                 outputs += self._to_session(link, LogsGrew(tuple(states)), now)
         return outputs
 
+    def _is_news(self, log: LogId, state: LogState) -> bool:
+        """Whether it holds more than we know: what was read before our last commit may be told after it."""
+        known = self._states.get(log)
+        return known is None or bool(state.settled.minus(known.settled))
+
     def _remember(self, entry: Entry) -> None:
-        if (entry.log, entry.seq) not in self._recent:
-            self._recent_bytes += entry.body_bytes
+        if (entry.log, entry.seq) in self._recent:
+            return
         self._recent[(entry.log, entry.seq)] = entry
+        self._recent_bytes += ENTRY_BYTES + entry.body_bytes
         while self._recent_bytes > RECENT_BYTES_MAX:
             _, oldest = self._recent.popitem(last=False)
-            self._recent_bytes -= oldest.body_bytes
+            self._recent_bytes -= ENTRY_BYTES + oldest.body_bytes
 
     def _reopened(self, order: ReopenEntries, entries: list[Entry]) -> list[Output]:
         for entry in entries:

@@ -239,6 +239,8 @@ class EngineNode:
         self.withholds = False
         """Whether a commit waits for `release` or `fail`."""
         self.disk_full = False
+        self.stored: Callable[[Commit], BatchCommitted | None] = self.store_batch
+        """What the disk does with a commit; None: it fails."""
         self._stalled: deque[Output] = deque()
         self._inputs: deque[Input] = deque()
         self._cables: dict[int, Cable] = {}
@@ -340,7 +342,7 @@ class EngineNode:
 
     def release(self) -> None:
         """The commit that waits succeeds."""
-        self._go_on(self._stored)
+        self._go_on(lambda order: self.stored(order) or BatchFailed("full"))
 
     def fail(self, reason: str = "full") -> None:
         """The commit that waits fails."""
@@ -374,7 +376,7 @@ class EngineNode:
                     self._stalled = orders
                     return
                 case Commit():
-                    self._answered(orders, BatchFailed("full") if self.disk_full else self._stored(order))
+                    self._answered(orders, (None if self.disk_full else self.stored(order)) or BatchFailed("full"))
                 case ReadEntries(_, log, start, stop, bytes_max, with_prev):
                     read = self.home.store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev)
                     self._answered(orders, EntriesRead(order, read))
@@ -398,7 +400,8 @@ class EngineNode:
         self.outputs += more
         orders.extend(more)
 
-    def _stored(self, order: Commit) -> BatchCommitted:
+    def store_batch(self, order: Commit) -> BatchCommitted:
+        """As the shell does it."""
         home = self.home
         done = home.store.commit(order.batch, keys=home.keys(), now_ms=home.dated_ms(self.mesh.wall_ms))
         return BatchCommitted(order.batch, done)

@@ -135,8 +135,14 @@ def write(
     body: bytes,
 ) -> Entry:
     """A new entry of the key's own feed."""
-    assert len(body) <= BODY_BYTES_MAX and len(hints) <= 4 * HINTS_MAX and len(hints) % 4 == 0
-    assert 0 <= seq <= SEQ_MAX and len(prev) == 32 and 0 <= ttl < 16 and 0 <= priority < 4 and 0 <= lane < 4
+    assert len(body) <= BODY_BYTES_MAX
+    assert len(hints) <= 4 * HINTS_MAX
+    assert len(hints) % 4 == 0
+    assert 0 <= seq <= SEQ_MAX
+    assert len(prev) == 32
+    assert 0 <= ttl < 16
+    assert 0 <= priority < 4
+    assert 0 <= lane < 4
     feed = sha256(key.public).digest()[:16]
     time_ms = min(max(time_ms, 0), TIME_MS_MAX)
     head = (feed, lane, seq, prev, time_ms, ttl, priority, hints, len(body), sha256(body).digest())
@@ -156,7 +162,7 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(packed: bytes, *, feed: bytes, lane: int, seq: int, prev: bytes) -> Entry:
-    """The entry, its hash links and signature not yet verified. Raises Refused("entry-malformed" or "entry-oversized")."""
+    """The entry, nothing of it verified yet. Raises Refused("entry-malformed" or "entry-oversized")."""
     if len(packed) > PACKED_BYTES_MAX:
         raise Refused("entry-oversized", f"{len(packed)} bytes")
     if len(packed) < _PACKED.size + _SIGNATURE_BYTES:
