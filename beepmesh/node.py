@@ -30,7 +30,7 @@ from beepmesh.shell import Shell, Traffic
 from transports.link import Transport
 from transports.specs import parse
 
-QUIET_S: Final = 0.4  # A round is over when nothing more was said for so long: receipts follow messages by 20 ms.
+QUIET_S: Final = 0.4  # A round is over when nothing more was said for so long: receipts follow messages by 10 ms.
 _PAGE: Final = 100
 _FINAL: Final = frozenset({"acknowledged", "expired"})
 

@@ -68,7 +68,7 @@ from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
 QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are not read.
-RECEIPT_DELAY_S: Final = 0.02  # Messages that come together are acknowledged in one entry.
+RECEIPT_DELAY_S: Final = 0.01  # Messages that come together are acknowledged in one entry.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
 UPKEEP_S: Final = 3600.0
 CLOSE_S: Final = 2.0
