@@ -33,6 +33,7 @@ from beepmesh.events import (
     HangUp,
     HomeChanged,
     Input,
+    JoinDecided,
     LevelReached,
     LinkDown,
     LinkUp,
@@ -390,7 +391,7 @@ class EngineNode:
                     self.wake_at = when if self.wake_at is None else min(when, self.wake_at)
                 case WriteReceipts() | SealWaiting() | ProveForks():
                     self._chore(order)
-                case PeerJoined() | PeerLeft() | MessageArrived() | LevelReached():
+                case PeerJoined() | PeerLeft() | MessageArrived() | LevelReached() | JoinDecided():
                     self.told.append(order)
                 case Admit():
                     raise AssertionError("nobody joins here")
