@@ -230,9 +230,9 @@ class Engine:
         self._asked_counts.append(pending.counts)
         return [Commit(pending.batch())]
 
-    def count(self, reason: str) -> None:
+    def count(self, reason: str, times: int = 1) -> None:
         """Something was refused or dropped; it is written with the next commit."""
-        self._pending.counts[reason] += 1
+        self._pending.counts[reason] += times
 
     # Sessions: records in, runs out.
 

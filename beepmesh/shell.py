@@ -71,7 +71,9 @@ QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are n
 RECEIPT_DELAY_S: Final = 0.01  # Messages that come together are acknowledged in one entry.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
 UPKEEP_S: Final = 3600.0
-CLOSE_S: Final = 2.0
+COUNTED_FAILURES: Final = frozenset(
+    {"too-many-links", "too-many-names", "accept-failed", "no-multicast", "odd-address", "odd-name"}
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -117,6 +119,7 @@ class Shell:
         self._listeners: list[Callable[[Told], None]] = []
         self._tasks: TaskGroup | None = None
         self._receipts_due = False
+        self._failures_counted: Counter[str] = Counter()
         self._transports: list[Transport] = []
         self.disk_trouble = ""
 
@@ -408,6 +411,7 @@ class Shell:
                 with suppress(StoreProblem):
                     await self._notice()
             await self.refresh_doors()
+            self._count_failures()
 
     @contextmanager
     def _wake_socket(self) -> Iterator[socket.socket | None]:
@@ -456,9 +460,13 @@ class Shell:
                 await self._try(chore, self.home, _wall_ms())
             await anyio.sleep(UPKEEP_S)
 
-    def failures(self) -> Counter[str]:
-        """What the transports counted."""
-        return sum((transport.failures for transport in self._transports), Counter())
+    def _count_failures(self) -> None:
+        """What the transports refused since the last look. A dial that found nobody is a day's work and not counted."""
+        seen = sum((transport.failures for transport in self._transports), Counter[str]())
+        for reason in sorted(COUNTED_FAILURES & seen.keys()):
+            if more := seen[reason] - self._failures_counted[reason]:
+                self._engine.count(reason, more)
+                self._failures_counted[reason] += more
 
 
 def _wall_ms() -> int:

@@ -29,6 +29,8 @@ from beepmesh.demo.hosts import NetworkHosts
 from benchmarks import processes
 
 PORT: Final = 4400
+MTU: Final = 1_500
+JUMBO_MTU: Final = 9_000
 WAIT_S: Final = 60.0
 QUIET_S: Final = 0.5  # Nothing on the cables for so long: the talk is over. Acknowledgements wait 0.2 s at most.
 _LOOK_S: Final = 0.1
@@ -145,7 +147,7 @@ class Ground:
     ) -> None:
         self._hosts.__exit__(kind, error, trace)
 
-    def cable(self, a: str, b: str) -> None:
+    def cable(self, a: str, b: str, mtu: int = MTU) -> None:
         self._hosts.connect(a, b)
         self._cables.append((a, b))
         hardware: dict[str, str] = {}
@@ -153,6 +155,7 @@ class Ground:
             interface = self._hosts.interface(host, neighbour)
             # Turning IPv6 off in the namespace also takes the addresses that the interface has given itself.
             self._on(host, "sh", "-c", "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $f; done")
+            self._on(host, "ip", "link", "set", "dev", interface, "mtu", str(mtu))
             shown = json.loads(self._on(host, "ip", "-j", "link", "show", "dev", interface))
             hardware[host] = str(shown[0]["address"])
         for host, neighbour in ((a, b), (b, a)):
@@ -174,9 +177,9 @@ class Ground:
             worker.wait("opened")
         return worker
 
-    def pair(self, a: Path, b: Path, *, count: bool = False) -> tuple[Worker, Worker]:
+    def pair(self, a: Path, b: Path, *, count: bool = False, mtu: int = MTU) -> tuple[Worker, Worker]:
         """Two nodes on hosts a and b: a listens, b has not dialled yet. `link` lets it."""
-        self.cable("a", "b")
+        self.cable("a", "b", mtu)
         one, other = self.worker("a", a), self.worker("b", b, count=count)
         one.ask("serve", "ready", links=[f"listen:0.0.0.0:{PORT}"])
         return one, other

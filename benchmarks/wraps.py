@@ -13,20 +13,21 @@ from beepmesh.crypto.seal import HINT_BYTES, SLOT_BYTES
 from benchmarks.counted import FRAME_OVERHEAD_BYTES, HANDSHAKE_FRAMES
 
 WRAP_BYTES: Final = SLOT_BYTES + HINT_BYTES
-SEGMENT_BYTES: Final = 1_448  # What one TCP segment holds at an MTU of 1,500, with timestamps.
+IP_TCP_BYTES: Final = 52  # IPv4 20, TCP 20 and timestamps 12.
 SEGMENT_HEADERS_BYTES: Final = 66  # Ethernet 14, IPv4 20, TCP 20 and timestamps 12.
 
 
-def wraps_on_wire(frames: Iterable[int]) -> tuple[int, int]:
+def wraps_on_wire(frames: Iterable[int], mtu: int) -> tuple[int, int]:
     """(wraps, their bytes) among frames of one entry each: the wraps and the headers of the segments they add.
 
     A frame below the size of a wrap has none. Acknowledgements that the added segments cause are not taken off.
     """
+    segment = mtu - IP_TCP_BYTES
     wraps = size = 0
     for frame in map(abs, frames):
         if frame > WRAP_BYTES:
             wraps += 1
-            added = -(-frame // SEGMENT_BYTES) - -(-(frame - WRAP_BYTES) // SEGMENT_BYTES)
+            added = -(-frame // segment) - -(-(frame - WRAP_BYTES) // segment)
             size += WRAP_BYTES + added * SEGMENT_HEADERS_BYTES
     return wraps, size
 

@@ -27,6 +27,12 @@ WORDS: Final[dict[str, str]] = {
     "owner-record": _BROKEN,
     "own-echo": "this device met itself; was its home copied?",
     "too-many-refusals": "a device sent one bad entry after another and was hung up on",
+    "too-many-links": "more links were opened to this device than it takes; some were closed unheard",
+    "accept-failed": "this device could not take a link that was opened to it; is it out of file descriptors?",
+    "no-multicast": "neighbours cannot be looked for on some network; `beepmesh doctor` says more",
+    "too-many-names": "more devices announced themselves than can be near; some were not looked at",
+    "odd-address": "a device announced an address that leads away from here, and was not dialled there",
+    "odd-name": "something announced itself as no beepmesh does, and was not dialled",
     # Who is at the other end.
     "certificate-expired": "a device whose certificate has ended was turned away",
     "certificate-revoked": "a revoked device was turned away",

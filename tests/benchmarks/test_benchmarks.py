@@ -13,7 +13,7 @@ from beepmesh.home import Home
 from benchmarks import processes
 from benchmarks.bars import Bar
 from benchmarks.figures import Line, table
-from benchmarks.ground import Ground
+from benchmarks.ground import JUMBO_MTU, MTU, Ground
 from benchmarks.syncing import reconnect
 from benchmarks.village import AUTHORS, KEEPER, RECIPIENT, Village, carry, write
 from benchmarks.wraps import WRAP_BYTES, record_bytes, wraps_on_wire
@@ -57,9 +57,10 @@ def test_what_is_written_is_carried_once(tmp_path: Path) -> None:
 
 
 def test_wraps_are_told_from_the_rest_with_the_segments_they_add() -> None:
-    assert wraps_on_wire([40, -200]) == (0, 0)
-    assert wraps_on_wire([WRAP_BYTES + 100]) == (1, WRAP_BYTES)
-    assert wraps_on_wire([-(WRAP_BYTES + 300), 50]) == (1, WRAP_BYTES + 66)
+    assert wraps_on_wire([40, -200], MTU) == (0, 0)
+    assert wraps_on_wire([WRAP_BYTES + 100], MTU) == (1, WRAP_BYTES)
+    assert wraps_on_wire([-(WRAP_BYTES + 300), 50], MTU) == (1, WRAP_BYTES + 66)
+    assert wraps_on_wire([-(WRAP_BYTES + 300), 50], JUMBO_MTU) == (1, WRAP_BYTES)
 
 
 def test_records_are_counted_without_handshake_and_sealing() -> None:
