@@ -48,14 +48,16 @@ def table(lines: Iterable[Line]) -> str:
     """For people: what each target asks, what we are at, what the best peer needs."""
     rows = [("", "figure", "here", "target", "", "best peer")]
     for line in lines:
-        name, *values = line.bar.peer.items()
-        peer = f"{name[1]}: " + ", ".join(f"{figure} {_grouped(value)}" for figure, value in values)
-        for number, (bound, limit) in enumerate(line.bar.target.items()):
+        (_, name), *values = line.bar.peer.items()
+        peer = f"{name}: " + ", ".join(f"{figure} {_grouped(value)}" for figure, value in values)
+        judged = [(*item, "", line.missed) for item in line.bar.target.items()]
+        judged += [(*item, "first: ", line.missed_first) for item in line.bar.first_target.items()]
+        for number, (bound, limit, which, missed_here) in enumerate(judged):
             figure, sign = bound[:-4], "<=" if bound.endswith("_max") else ">="
             head = f"{line.workload} {line.variant}" if number == 0 else ""
-            state = "missed" if bound in line.missed else "met"
+            state = "missed" if bound in missed_here else "met"
             here = _grouped(line.figures.get(figure, "not measured"))
-            rows.append((head, figure, here, f"{sign} {_grouped(limit)}", state, peer if number == 0 else ""))
+            rows.append((head, figure, here, f"{which}{sign} {_grouped(limit)}", state, peer if number == 0 else ""))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join(
         "  ".join((*(cell.ljust(width) for cell, width in zip(row[:5], widths, strict=True)), row[5])).rstrip()

@@ -108,6 +108,8 @@ class Worker:
                         say("arrived", at, kind="receipts", ids=[item[0].hex() for item in content.items])
                     else:
                         say("arrived", at, kind="text", ids=[content_id(content).hex()])
+            case _:
+                pass  # What is told to people about joining concerns no workload.
 
 
 def say(said: str, at: float | None = None, /, **more: object) -> None:
