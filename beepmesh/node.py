@@ -138,6 +138,9 @@ class Node(Shell):
             specs = home.config.links_use if links is None else links
             transports = [parse(spec) for spec in specs]
             node = cls(home)
+            if transports:
+                with home.lock():
+                    pass  # Another node on this home is told here, and not as one of a group of errors.
             async with anyio.create_task_group() as tasks:
                 if transports:
                     await node.start(tasks, transports)

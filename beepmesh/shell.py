@@ -20,6 +20,7 @@ from itertools import count
 from typing import Final, ParamSpec, TypeVar
 
 import anyio
+import anyio.lowlevel
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
@@ -64,11 +65,13 @@ from beepmesh.introduction import granted_record, refused_record
 from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
 from beepmesh.trust.enrol import join_check_digits
+from beepmesh.waking import drain, wake_socket
 from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
 QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are not read.
 RECEIPT_DELAY_S: Final = 0.01  # Messages that come together are acknowledged in one entry.
+REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
 UPKEEP_S: Final = 3600.0
 COUNTED_FAILURES: Final = frozenset(
@@ -178,7 +181,7 @@ class Shell:
     ) -> None:
         """Be a node on these transports until cancelled. Raises HomeProblem if another one runs on this home."""
         self._transports = list(transports)
-        with self.home.lock(), self._wake_socket() as wake:
+        with self.home.lock(), wake_socket(self.home.wake_path) as wake:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 await self._remember_peers()
@@ -186,6 +189,7 @@ class Shell:
                 tasks.start_soon(self._drive)
                 tasks.start_soon(self._watch, wake)
                 tasks.start_soon(self._upkeep)
+                tasks.start_soon(self._reopen)
                 for transport in transports:
                     await tasks.start(transport.serve, self._welcome)
                 if ready is not None:
@@ -209,8 +213,7 @@ class Shell:
                     while True:
                         frame = await link.receive()
                         port.received_bytes += len(frame)
-                        if len(self._events) >= QUEUE_MAX:
-                            self._room = anyio.Event()
+                        while len(self._events) >= QUEUE_MAX:
                             await self._room.wait()
                         self._post(FrameReceived(number, frame))
                 tasks.cancel_scope.cancel()
@@ -249,7 +252,8 @@ class Shell:
                     outputs += self._engine.handle(EngineTimeCame(), now)
                 for _ in range(min(len(self._events), EVENTS_A_ROUND)):
                     outputs += self._engine.handle(self._events.popleft(), now)
-                self._room.set()
+                self._room.set()  # For every link that waits; whoever comes from now on waits for the next round.
+                self._room = anyio.Event()
                 await self._perform(outputs + self._engine.flush())
 
     async def _rest(self) -> None:
@@ -304,28 +308,40 @@ class Shell:
 
     async def _ask_store(self, order: Commit | ReadEntries | ReopenEntries) -> Input:
         store = self.home.store
-        match order:
-            case Commit(batch):
-                try:
+        try:
+            match order:
+                case Commit(batch):
                     result = await to_thread.run_sync(
                         lambda: store.commit(batch, keys=self.home.keys(), now_ms=self.home.dated_ms(_wall_ms())),
                         limiter=self._thread,
                     )
-                except StoreProblem as problem:
-                    self.disk_trouble = str(problem)
-                    await to_thread.run_sync(self.home.refresh, limiter=self._thread)
-                    return BatchFailed(problem.reason)
-                self.disk_trouble = ""
-                return BatchCommitted(batch, result)
-            case ReadEntries(_, log, start, stop, bytes_max, with_prev):
-                read = await to_thread.run_sync(
-                    lambda: store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev),
-                    limiter=self._thread,
-                )
-                return EntriesRead(order, read)
+                    self.disk_trouble = ""
+                    return BatchCommitted(batch, result)
+                case ReadEntries(_, log, start, stop, bytes_max, with_prev):
+                    read = await to_thread.run_sync(
+                        lambda: store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev),
+                        limiter=self._thread,
+                    )
+                    return EntriesRead(order, read)
+                case ReopenEntries():
+                    entries = await to_thread.run_sync(self.home.unopened, limiter=self._thread)
+                    return Reopened(order, entries)
+        except StoreProblem as problem:
+            self.disk_trouble = str(problem)
+            return self._unanswered(order, problem)
+
+    def _unanswered(self, order: Commit | ReadEntries | ReopenEntries, problem: StoreProblem) -> Input:
+        match order:
+            case Commit():
+                return BatchFailed(problem.reason)
+            case ReadEntries(number):
+                # Its session cannot go on without an answer; the next one asks again.
+                if port := self._ports.get(number):
+                    port.closing = f"store-{problem.reason}"
+                    port.wake.set()
+                return LinkDown(number, "closed-here")
             case ReopenEntries():
-                entries = await to_thread.run_sync(self.home.unopened, limiter=self._thread)
-                return Reopened(order, entries)
+                return Reopened(order, ())  # They are tried again when the node starts.
 
     def _tell(self, told: Told) -> None:
         for listener in self._listeners:
@@ -404,36 +420,12 @@ class Shell:
                     await anyio.sleep_forever()
                 else:
                     await anyio.wait_readable(wake)
-                    with suppress(BlockingIOError):
-                        while wake.recv(16):
-                            pass
+                    drain(wake)
             async with self._home_lock:
                 with suppress(StoreProblem):
                     await self._notice()
             await self.refresh_doors()
             self._count_failures()
-
-    @contextmanager
-    def _wake_socket(self) -> Iterator[socket.socket | None]:
-        """Where commands say that they wrote something; None where the system or the path's length forbids it."""
-        path = self.home.wake_path
-        try:
-            wake = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        except (OSError, AttributeError):
-            yield None
-            return
-        with wake:
-            wake.setblocking(False)
-            try:
-                path.unlink(missing_ok=True)
-                wake.bind(str(path))
-            except OSError:
-                yield None
-                return
-            try:
-                yield wake
-            finally:
-                path.unlink(missing_ok=True)
 
     async def refresh_doors(self) -> None:
         """Let in by new invitations too. The watch does it each second, and whenever a command wrote."""
@@ -446,6 +438,19 @@ class Shell:
             peers = await to_thread.run_sync(self.home.store.peers, limiter=self._thread)
         for transport in self._transports:
             transport.remember([peer.address for peer in peers])
+
+    async def _reopen(self) -> None:
+        """What a power cut left unopened: between a sender's certificate and the message that had waited for it."""
+        async with self._home_lock:
+            try:
+                entries = await to_thread.run_sync(self.home.unopened, limiter=self._thread)
+            except StoreProblem as problem:
+                self.disk_trouble = str(problem)
+                return
+            order = ReopenEntries(self.home.roster.devices())
+        for at in range(0, len(entries), REOPENED_A_TIME):
+            self._post(Reopened(order, entries[at : at + REOPENED_A_TIME]))
+            await anyio.lowlevel.checkpoint()
 
     async def _upkeep(self) -> None:
         while True:

@@ -1,7 +1,7 @@
 """Engines driven by hand: nodes without a shell, links as queues, time that moves when it is told to.
 
 Everything happens in the order in which `Mesh.run` picks it: by default the oldest frame first, or any order that a
-test chooses. Nodes are real engines over the reference store; a `Speaker` is a member who says whatever a test wants.
+test chooses. Nodes are real engines over the reference store; a member who says whatever a test wants is in speaker.py.
 
 A node does with orders what the shell does: in their order, answering the store's at once - or, with `withholds`, only
 when the test says how it went.
@@ -10,7 +10,7 @@ when the test says how it went.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,9 +19,8 @@ from typing import Protocol, TypeVar
 
 from beepmesh import desk, upkeep
 from beepmesh.author import control_draft, feed_certificate_draft
-from beepmesh.channel import RECORD_BYTES_MAX, Channel, Door, OwnerRecord, Secured, SessionRecord
+from beepmesh.channel import Door
 from beepmesh.config import Config
-from beepmesh.crypto.primitives import AgreementKey, SigningKey
 from beepmesh.engine import Engine
 from beepmesh.events import (
     Admit,
@@ -54,15 +53,13 @@ from beepmesh.events import (
 )
 from beepmesh.forks import fork_statement
 from beepmesh.home import Home, first_statements
-from beepmesh.messages.entry import NO_PREV, Entry, pack, write
-from beepmesh.messages.lifetimes import TTL_LONGEST, URGENT
+from beepmesh.messages.entry import Entry
 from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Statement, Store
 from beepmesh.store.memory import MemoryStore
 from beepmesh.trust.facts import PREKEY_BUNDLE, prekey_bundle_data
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
-from sync import cbor, wire
 from sync.logs import LogId, LogState
 from tests.trust.village import NOW_S, Entropy, Village
 
@@ -418,119 +415,6 @@ class EngineNode:
                 identity = self.home.identity
                 drafts = tuple(control_draft(fork_statement(fork), identity) for fork in forks)
                 self.act(lambda: self.home.commit(Batch(drafts=drafts), now_ms))
-
-
-class Speaker:
-    """A member, or one who says so, whose every record is the test's. It dials; it answers a demand for certificates.
-
-    It holds nothing and acknowledges nothing. `heard` are the sync records that the node said, in order.
-    """
-
-    def __init__(
-        self,
-        node: EngineNode,
-        identity: Identity,
-        *,
-        link_key: AgreementKey | None = None,
-        certificates: tuple[bytes, bytes] | None = None,
-        psk: bytes | None = None,
-    ) -> None:
-        self.heard: list[wire.Record] = []
-        self.asked = 0
-        self._ended = False
-        self.secured: Secured | None = None
-        self._certificates = certificates or (identity.device_certificate, identity.issuer_certificate)
-        self._mentioned: list[LogId] = []
-        self._node = node
-        self.channel = Channel(
-            dialled=True,
-            device=identity.device,
-            link_key=link_key or identity.link_key,
-            doors=(Door(psk or identity.link_psks[0], None),),
-            ephemeral_seed=Entropy(f"speaker {identity.name} {node.mesh.number()}")(32),
-            frame_bytes_max=FRAME_BYTES_MAX,
-        )
-        mesh = node.mesh
-        self.cable = Cable((self, node), (mesh.number(), mesh.number()))
-        mesh.cables.append(self.cable)
-        node.plug(self.cable, self.cable.numbers[1], dialled=False)
-        self.cable.send(self.cable.numbers[0], self.channel.start())
-
-    @property
-    def link(self) -> int:
-        """The node's number for it."""
-        return self.cable.numbers[1]
-
-    def on_frame(self, link: int, frame: bytes) -> None:
-        answers, events = self.channel.receive(frame)
-        self.cable.send(link, answers)
-        for event in events:
-            match event:
-                case Secured():
-                    self.secured = event
-                case OwnerRecord():
-                    self.asked += 1
-                    self.say(cbor.encode([1, *self._certificates]), owner=True)
-                case SessionRecord(data):
-                    self.heard.append(wire.decode(data, bytes_max=RECORD_BYTES_MAX))
-
-    def on_down(self, link: int) -> None:
-        self._ended = True
-
-    def has_ended(self) -> bool:
-        """Whether the node hung up."""
-        return self._ended
-
-    def say(self, record: bytes, *, owner: bool = False) -> None:
-        self.cable.send(self.cable.numbers[0], self.channel.seal(record, owner=owner))
-
-    def greet(self) -> None:
-        """Begin a session in which nothing is said to be held here."""
-        self._node.mesh.run()
-        self.say(wire.encode(wire.Hello(1, 0, bytes(16), 7, RECORD_BYTES_MAX)))
-        self.say(wire.encode(wire.Vector(more=False, states=())))
-        self._node.mesh.run()
-
-    def push(
-        self, log: LogId, start: int, entries: Sequence[Entry | bytes], *, prev: bytes | None = None, run: bool = True
-    ) -> None:
-        """One run, entries packed or as the bytes they are."""
-        if log not in self._mentioned:
-            self._mentioned.append(log)
-            reference: bytes | int = log.feed + bytes([log.lane])
-        else:
-            reference = self._mentioned.index(log)
-        packed = tuple(entry if isinstance(entry, bytes) else pack(entry) for entry in entries)
-        self.say(wire.encode(wire.Run(reference, start, prev, packed)))
-        if run:
-            self._node.mesh.run()
-
-    @property
-    def runs_done(self) -> int:
-        return sum(record.runs_done for record in self.heard if isinstance(record, wire.Ack))
-
-
-def chain(
-    key: SigningKey,
-    lane: int,
-    bodies: Iterable[tuple[bytes, bytes]],
-    *,
-    after: Entry | None = None,
-    start: int = 0,
-    time_ms: int = NOW_MS,
-) -> list[Entry]:
-    """Entries of that key's feed with these (hints, body), linked to each other and to the one before."""
-    entries: list[Entry] = []
-    prev = NO_PREV if after is None else after.id
-    seq = start if after is None else after.seq + 1
-    for hints, body in bodies:
-        entry = write(
-            key, lane=lane, seq=seq, prev=prev, time_ms=time_ms, ttl=TTL_LONGEST, priority=URGENT, hints=hints,
-            body=body,
-        )  # fmt: skip
-        entries.append(entry)
-        prev, seq = entry.id, seq + 1
-    return entries
 
 
 def all_counts(nodes: Iterable[EngineNode]) -> Counter[str]:

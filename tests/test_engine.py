@@ -28,7 +28,8 @@ from beepmesh.events import (
 from beepmesh.messages.entry import BODY_BYTES_MAX
 from beepmesh.store.contract import Committed
 from sync.logs import LogId
-from tests.engines import Cable, EngineNode, Mesh, Speaker, all_counts, chain
+from tests.engines import Cable, EngineNode, Mesh, all_counts
+from tests.speaker import Speaker, chain
 
 PLAIN = (b"", b"\x01 no envelope")
 RANK = {state: rank for rank, state in enumerate(("queued", "carried", "delivered", "read", "acknowledged"))}

@@ -14,7 +14,8 @@ from beepmesh.store.contract import Batch, Fork
 from beepmesh.trust.facts import FORK_PROOF, Fact, fork_proof_data
 from sync.logs import LogId
 from sync.wire import Run
-from tests.engines import EngineNode, MemoryHome, Mesh, Speaker, chain
+from tests.engines import EngineNode, MemoryHome, Mesh
+from tests.speaker import Speaker, chain
 
 LEFT = (b"", b"\x01 north bridge")
 RIGHT = (b"", b"\x01 south bridge")

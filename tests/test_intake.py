@@ -27,7 +27,8 @@ from beepmesh.trust.facts import (
 )
 from sync import cbor
 from sync.logs import LogId
-from tests.engines import EngineNode, MemoryHome, Mesh, Speaker, chain
+from tests.engines import EngineNode, MemoryHome, Mesh
+from tests.speaker import Speaker, chain
 from tests.trust.village import DAY_S, NOW_S, Entropy, revocation
 
 PLAIN = (b"", b"\x01 no envelope, and nobody here tries to open it")

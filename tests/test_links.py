@@ -12,7 +12,8 @@ from beepmesh.events import Commit, FrameReceived, HangUp, LinkUp, PeerJoined, P
 from beepmesh.links import EARLY_BYTES_MAX, HANDSHAKE_S
 from beepmesh.store.contract import Batch, Statement
 from sync import cbor
-from tests.engines import FRAME_BYTES_MAX, Cable, EngineNode, MemoryHome, Mesh, Speaker
+from tests.engines import FRAME_BYTES_MAX, Cable, EngineNode, MemoryHome, Mesh
+from tests.speaker import Speaker
 from tests.trust.village import DAY_S, Entropy, facts_of, revocation
 
 ASKED_BYTES_MIN = 300  # A certificate and its registrar's.

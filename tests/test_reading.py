@@ -20,7 +20,8 @@ from beepmesh.reading import Reader
 from beepmesh.trust.facts import PREKEY_BUNDLE
 from sync import wire
 from sync.logs import LogId
-from tests.engines import NOW_MS, EngineNode, MemoryHome, Mesh, Speaker, chain
+from tests.engines import NOW_MS, EngineNode, MemoryHome, Mesh
+from tests.speaker import Speaker, chain
 from tests.trust.village import facts_of
 
 SECRET = "Bridge at Kund is out."
