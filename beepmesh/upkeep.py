@@ -28,8 +28,8 @@ def rotate_prekeys(home: Home, now_ms: int) -> bool:
     """
     believed_s, now_s = home.believed_s(now_ms), now_ms // 1_000
     ring = home.identity.prekeys
-    ended = len(ring.destroy(now_s, home.trusted_s).held) < len(ring.held)
-    if not ended and not ring.due(believed_s) and _is_published(home, believed_s):
+    outdated = ring.outdated(now_s, home.trusted_s)
+    if not outdated and not ring.due(believed_s) and _is_published(home, believed_s):
         return False
     with home.changing_identity():
         ring = home.identity.prekeys.destroy(now_s, home.trusted_s)

@@ -127,6 +127,14 @@ def test_a_full_disk_between_keystore_and_log_is_made_good_later(
     assert bundle.prekey_id == newest
 
 
+def test_prekeys_are_destroyed_though_headquarters_is_far_and_the_device_often_off(pair: tuple[Home, Home]) -> None:
+    _, b = pair
+    first = b.identity.prekeys.held[0]
+    for days in range(2, 46, 2):  # On every other day: never on the very day on which a new prekey is due.
+        desk.rotate_prekeys(b, NOW_MS + days * DAY_MS)
+    assert first not in b.identity.prekeys.held
+
+
 def test_prekeys_are_destroyed_by_the_clock_but_not_by_one_that_jumped(pair: tuple[Home, Home]) -> None:
     a, _ = pair
     first = a.identity.prekeys.held[0].prekey_id
