@@ -76,9 +76,12 @@ from sync.session import TimeCame as SessionTimeCame
 from sync.session import WakeAt as SessionWakeAt
 
 REFUSALS_MAX: Final = 64  # Runs refused on one link before it is closed: a peer that checks would have refused them.
-# Except for these: a peer may have taken such entries before it could know, and where two push the same log at once,
-# each builds on what the other one had not sent yet.
-BLAMELESS: Final = frozenset({"log-frozen", "feed-revoked", "certificate-expired", "no-predecessor"})
+# Except for these: a peer may have taken such entries before it could know - that the author was put out, or whoever
+# vouched for him - or have erased their bodies by a clock that ran ahead; and where two push the same log at once, each
+# builds on what the other one had not sent yet.
+BLAMELESS: Final = frozenset(
+    {"log-frozen", "feed-revoked", "unknown-feed", "certificate-expired", "body-missing", "no-predecessor"}
+)
 # What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
 FRAMING_FAULTS: Final = {
     "malformed": "framing-malformed",

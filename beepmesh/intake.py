@@ -8,7 +8,9 @@ Laws
 3. What is taken but not yet durable counts as held for the next run (`_ahead`), and as nothing if the commit fails.
 4. A fact that is false does not make its entry false: the entry is kept for others, the fact is counted and dropped.
 5. What the roster has learned from a run that was not kept is learned, and written, again when it comes again.
-6. A proof of a fork waits for the certificate of its feed, within a bound: the two travel in different logs.
+6. An entry that still lives is taken with its body or not at all: what is settled is never asked for again, so whoever
+   left the body off, out of malice or by a clock that ran ahead, would take the message from its reader.
+7. A proof of a fork waits for the certificate of its feed, within a bound: the two travel in different logs.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from beepmesh.author import BODY_CONTROL, BODY_ENVELOPE, BODY_FEED_CERTIFICATE, 
 from beepmesh.errors import Refused
 from beepmesh.forks import feed_of, fork_in
 from beepmesh.messages.entry import NO_PREV, Entry, unpack_run, verify_run
+from beepmesh.messages.lifetimes import expires_ms
 from beepmesh.store.contract import Fork
+from beepmesh.trust.clock import AHEAD_S_MAX
 from beepmesh.trust.facts import FORK_PROOF, Fact
 from beepmesh.trust.roster import FeedInfo, Roster
 from sync.logs import LogId, LogState
@@ -70,14 +74,16 @@ class Intake:
         self._permit_lane(feed, log)
         entries = self._within_cut(feed, log, entries, taken)
         verify_run(feed.public, entries)
+        entries = self._with_bodies(entries, taken, believed_s)
+        settled = state.settled
         for entry in entries:
+            settled = settled.add(entry.seq, entry.seq + 1)
             (taken.overlapping if entry.seq in state.settled else taken.entries).append(entry)
         for entry in taken.entries:
             if known is not None or entry.seq:  # Otherwise it is the certificate that introduced this feed just now.
                 self._control(entry, taken)
         self._permit_date(log, entries, believed_s)
         self._judge_early(log.feed, taken)
-        settled = state.settled.add(start, start + len(entries))
         tip = entries[-1].id if entries[-1].seq >= state.settled.top else state.tip
         self._ahead[log] = LogState(settled, tip)
         return taken
@@ -135,6 +141,15 @@ class Intake:
         taken.counts["feed-revoked"] += 1
         return good
 
+    def _with_bodies(self, entries: list[Entry], taken: Taken, believed_s: int) -> list[Entry]:
+        """Without those whose body should still be there (law 6)."""
+        good = [entry for entry in entries if entry.body is not None or not _lives(entry, believed_s)]
+        if not good:
+            raise Refused("body-missing", f"seq {entries[0].seq}")
+        if len(good) < len(entries):
+            taken.counts["body-missing"] += 1
+        return good
+
     def _permit_date(self, log: LogId, entries: Sequence[Entry], believed_s: int) -> None:
         """By the newest certificate, which may stand in this very run."""
         feed = self._roster.feed(log.feed)
@@ -188,3 +203,10 @@ class Intake:
         if entry.body[0] == BODY_CONTROL:
             return decode_control(entry, self._control_keys)
         return feed_certificate_fact(entry) if entry.body[0] == BODY_FEED_CERTIFICATE else None
+
+
+def _lives(entry: Entry, believed_s: int) -> bool:
+    """By its author's clock; what that dates beyond all belief would live for ever, and nobody could ever settle it."""
+    return entry.time_ms <= (believed_s + AHEAD_S_MAX) * 1_000 and believed_s * 1_000 < expires_ms(
+        entry.time_ms, entry.ttl
+    )

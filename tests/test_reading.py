@@ -22,7 +22,7 @@ from sync import wire
 from sync.logs import LogId
 from tests.engines import NOW_MS, EngineNode, MemoryHome, Mesh
 from tests.speaker import Speaker, chain
-from tests.trust.village import facts_of
+from tests.trust.village import DAY_S, facts_of
 
 SECRET = "Bridge at Kund is out."
 
@@ -246,6 +246,7 @@ def test_what_is_sealed_to_a_prekey_that_is_gone_is_counted_and_kept_for_nobody(
 
 def test_a_message_whose_body_was_erased_is_passed_on_and_opens_nothing() -> None:
     scene = Scene()
+    scene.mesh.now += 15 * DAY_S
     scene.say(scene.ayesha, scene.entry.erased())
     assert scene.bilal.texts() == []
     assert scene.bilal.counts == {}

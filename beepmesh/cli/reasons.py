@@ -64,6 +64,7 @@ WORDS: Final[dict[str, str]] = {
     # Entries.
     "bad-signature": _ENTRY,
     "broken-link": "an entry did not follow the one before it, and was not kept",
+    "body-missing": "a message came without its text while it still lives; it is awaited from somebody else",
     "no-predecessor": "an entry came without the one before it; it comes again with it",
     "entry-malformed": _ENTRY,
     "entry-oversized": _ENTRY,
