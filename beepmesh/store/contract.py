@@ -20,8 +20,9 @@ from typing import Literal, Protocol
 
 from beepmesh.crypto.primitives import SigningKey
 from beepmesh.errors import HomeProblem
-from beepmesh.messages.entry import Entry
+from beepmesh.messages.entry import NO_PREV, Entry, write
 from beepmesh.messages.inbox import MessageRow, Payload
+from beepmesh.trust.clock import author_time
 from beepmesh.trust.facts import PREKEY_BUNDLE, Fact
 from sync.logs import LogId, LogState
 from sync.ranges import Ranges
@@ -129,6 +130,22 @@ class Draft:
     make: Callable[[bytes, int, int], tuple[bytes, bytes]]
     sealed_to: tuple[Sealing, ...] = ()
     statement: Statement | None = None
+
+    def written(self, key: SigningKey, log: LogId, seq: int, last: Entry | None, now_ms: int) -> Entry:
+        """The entry at seq of that log of key's, behind `last`, the newest; None only where the log is empty."""
+        assert last is not None or seq == 0, "the newest own entry is always held"
+        hints, body = self.make(log.feed, self.lane, seq)
+        return write(
+            key,
+            lane=self.lane,
+            seq=seq,
+            prev=NO_PREV if last is None else last.id,
+            time_ms=now_ms if last is None else author_time(now_ms, last.time_ms),
+            ttl=self.ttl,
+            priority=self.priority,
+            hints=hints,
+            body=body,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from beepmesh.crypto.primitives import SigningKey, sha256
 from beepmesh.messages.content import READ
-from beepmesh.messages.entry import NO_PREV, Entry, write
+from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import MessageRow, Payload, ReceiptRow, fold, rows_of
 from beepmesh.messages.lifetimes import expires_ms
 from beepmesh.store.contract import (
@@ -341,19 +341,7 @@ class MemoryStore:
                 last = fresh.get((log_id, settled.top - 1)) or self.entry(log_id, settled.top - 1)
                 tops[log_id] = settled.top, last
             seq, last = tops[log_id]
-            assert last is not None or seq == 0, "the newest own entry is always held"
-            hints, body = draft.make(log_id.feed, draft.lane, seq)
-            entry = write(
-                key,
-                lane=draft.lane,
-                seq=seq,
-                prev=NO_PREV if last is None else last.id,
-                time_ms=now_ms if last is None else max(now_ms, last.time_ms + 1),
-                ttl=draft.ttl,
-                priority=draft.priority,
-                hints=hints,
-                body=body,
-            )
+            entry = draft.written(key, log_id, seq, last, now_ms)
             tops[log_id] = seq + 1, entry
             written.append(entry)
         return written

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
-from beepmesh.messages.entry import NO_PREV, Entry, write
+from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.store import acquaintances, log, payloads, views
 from beepmesh.store.contract import (
@@ -214,18 +214,6 @@ class SqliteStore:
 def _write(logs: log.LogWriter, draft: Draft, key: SigningKey, now_ms: int) -> Entry:
     log_id = LogId(sha256(key.public)[:16], draft.lane)
     seq, last = logs.last(log_id)
-    assert last is not None or seq == 0, "the newest own entry is always held"
-    hints, body = draft.make(log_id.feed, draft.lane, seq)
-    entry = write(
-        key,
-        lane=draft.lane,
-        seq=seq,
-        prev=NO_PREV if last is None else last.id,
-        time_ms=now_ms if last is None else max(now_ms, last.time_ms + 1),
-        ttl=draft.ttl,
-        priority=draft.priority,
-        hints=hints,
-        body=body,
-    )
+    entry = draft.written(key, log_id, seq, last, now_ms)
     logs.add((entry,))
     return entry
