@@ -28,7 +28,7 @@ from typing import Final
 from beepmesh import locks
 from beepmesh.author import control_draft, feed_certificate_draft
 from beepmesh.config import Config, load
-from beepmesh.crypto.keystore import Keystore
+from beepmesh.crypto.keystore import Keystore, make_names_durable
 from beepmesh.crypto.primitives import SigningKey
 from beepmesh.errors import HomeProblem, Refused
 from beepmesh.store.contract import Batch, Committed, Fact, ReadResult, Statement, Store, StoreProblem
@@ -314,7 +314,7 @@ def _move_in(making: Path, home: Path) -> None:
     names = sorted(path.name for path in making.iterdir() if path.name != KEYSTORE_NAME)
     for name in (*names, KEYSTORE_NAME):
         os.replace(making / name, home / name)
-        _make_durable(home)
+        make_names_durable(home)
     making.rmdir()
 
 
@@ -356,14 +356,3 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     with _told(path):
         found = path.stat()
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _make_durable(folder: Path) -> None:
-    """Names in a folder are durable once it is. Windows has no such call."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

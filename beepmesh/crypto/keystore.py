@@ -161,7 +161,7 @@ class Keystore:
                 if os.path.lexists(file):
                     _overwrite(file)
                     file.unlink()
-            _make_names_durable(path.parent)
+            make_names_durable(path.parent)
         except OSError as error:
             raise HomeProblem(
                 f"The keystore {path} could not be destroyed ({_why(error)}). Destroy the disk."
@@ -326,7 +326,7 @@ def _replace(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-        _make_names_durable(path.parent)
+        make_names_durable(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -345,7 +345,7 @@ def _overwrite(file: Path) -> None:
             os.fsync(opened.fileno())
 
 
-def _make_names_durable(folder: Path) -> None:
+def make_names_durable(folder: Path) -> None:
     """A rename or a removal is durable once its folder is. Windows has no such call and no such need."""
     if os.name != "posix":
         return
