@@ -18,7 +18,6 @@ NAME_CHARACTERS_MAX = 64
 NAME_BYTES_MAX = 128  # 64 letters of Urdu; about 30 emoji.
 DEPARTMENT_BYTES_MAX = 128
 DEPARTMENT_DEPTH_MAX = 8
-ROLE_BYTES_MAX = 16
 
 ROLES = ("hq", "registrar", "lead", "field", "relay")
 

@@ -124,11 +124,6 @@ def can_make_hosts() -> str | None:
     return None
 
 
-def make_hosts(names: Iterable[str]) -> NetworkHosts | LoopbackHosts:
-    """The best this machine allows."""
-    return NetworkHosts(names) if can_make_hosts() is None else LoopbackHosts(names)
-
-
 class _Processes:
     """Every process we started, so that none outlives the hosts."""
 
