@@ -95,8 +95,9 @@ VERBS: Final = (
         "Prints an invitation: a code for one device, to be read aloud, typed or photographed. Whoever has it can take"
         " that place, so give it to the right person only. This device must be running (`beepmesh run`) when the code"
         " is used, or the two exchange files (`beepmesh admit`). Roles: field is for everybody at work; relay for a"
-        " device that mostly carries; lead may let field and relay devices into its department; registrar may let them"
-        " in everywhere; hq is headquarters. Only the device that made the organisation gives the last three.",
+        " device that mostly carries; lead and registrar may let field and relay devices into their department, or,"
+        " having none, anywhere; hq is headquarters, and may do the same. Only the device that made the organisation gives"
+        " the last three.",
         ("beepmesh invite", "beepmesh invite --role lead --department flood/swat --expires 3d --qr"),
         "enrolment:invite",
         (
@@ -202,7 +203,8 @@ VERBS: Final = (
         "one message, and how far it got with whom",
         "Shows a message and, if you wrote it, what became of it for each reader. queued: still here alone. carried:"
         " other devices hold it and take it along. delivered: it is on the reader's device. read: it was shown."
-        " acknowledged: the reader said so. Only the reader's own device can say delivered, read or acknowledged.",
+        " acknowledged: the reader said so. expired: its time was over first. Only the reader's own device can say"
+        " delivered, read or acknowledged.",
         ("beepmesh show 3f2a91c0",),
         "mail:show",
         (_ID,),
@@ -273,7 +275,7 @@ VERBS: Final = (
     Verb(
         "status",
         CARE,
-        "what waits, who is near, what was refused",
+        "what waits, who was met, what was refused",
         "Shows who this device is, what waits and why, whom it met, and everything it has refused, by reason.",
         ("beepmesh status", "beepmesh status --config"),
         "condition:status",
