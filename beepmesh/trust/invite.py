@@ -44,7 +44,7 @@ class Invitation:
     org: bytes  # 16 B, SHA-256 of the root's public key: the answer must fit it
     secret: bytes  # 16 B
     expires_s: int  # the code carries whole hours, rounded up
-    hints: tuple[str, ...] = ()  # where to look for the registrar: link specs, e.g. "tcp:192.168.4.1:7667"
+    hints: tuple[str, ...] = ()  # where to look for the registrar: link specs, e.g. "tcp:192.168.4.1:7337"
 
     def __repr__(self) -> str:
         return f"Invitation({invitation_id(self.secret).hex()}, expires_s={self.expires_s}, hints={self.hints})"
