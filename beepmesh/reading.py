@@ -1,7 +1,7 @@
 """Opening what is sealed to this device, and only that.
 
 A hint in the entry's header says "perhaps for you" to whoever shares the pair's hint key, and nothing to anybody else:
-3 us for each device that may have written it, against 110 us for trying the envelope.
+3 us for each device that may have written it and each eight entries of a log, against 110 us for trying an envelope.
 
 Law: nothing is used up by a failed try. An insider who copies hints or wraps into an entry of his own is refused by
 the binding inside the envelope, and the real message still opens.
@@ -9,14 +9,22 @@ the binding inside the envelope, and the real message still opens.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
 from beepmesh.crypto.payload import unpack
-from beepmesh.crypto.seal import hint, hint_key, open_slot
+from beepmesh.crypto.seal import HINT_BYTES, HINTS_A_BLOCK, hint_key, hints_of_block, open_slot
 from beepmesh.errors import Refused
 from beepmesh.messages.content import CONTENT_BYTES_MAX, content_id, decode_content
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
+
+BLOCKS_MAX: Final = 16  # Of eight entries each, by a thousand possible writers: 16 MB at the worst.
+
+_Block: TypeAlias = tuple[bytes, int, int, tuple[bytes, ...]]
 
 
 class Reader:
@@ -29,34 +37,47 @@ class Reader:
         self._roster = roster
         self._hint_keys: dict[bytes, bytes] = {}
         self._writers: dict[bytes, bytes] = {}
+        self._blocks: OrderedDict[_Block, list[dict[bytes, bytes]]] = OrderedDict()
 
     def renew(self, identity: Identity) -> None:
         """Prekeys have been rotated."""
         self._identity = identity
 
-    def candidates(self, feed: bytes) -> list[bytes]:
+    def candidates(self, feed: bytes) -> Sequence[bytes]:
         """The devices that may write under this feed: the one known to, or all."""
         writer = self._writers.get(feed)
-        if writer is not None:
-            return [writer]
-        return [device for device in self._roster.devices() if device != self._device]
+        return self._roster.devices() if writer is None else (writer,)
 
-    def find(self, entry: Entry, senders: list[bytes]) -> tuple[int, bytes] | None:
+    def find(self, entry: Entry, senders: Sequence[bytes]) -> tuple[int, bytes] | None:
         """The slot that one of the senders made for this device, and that sender."""
         hints = entry.hints
         if not hints or entry.feed == self._feed:
             return None
-        offered = {hints[at : at + 4]: at >> 2 for at in range(len(hints) - 4, -1, -4)}
-        for sender in senders:
-            key = self._hint_keys.get(sender) or self._learn_key(sender)
-            if key is None:
-                continue
-            slot = offered.get(hint(key, self._device, entry.feed, entry.lane, entry.seq))
-            if slot is not None:
-                return slot, sender
+        block, place = divmod(entry.seq, HINTS_A_BLOCK)
+        ours = self._hints_of(entry.feed, entry.lane, block, tuple(senders))[place]
+        for at in range(0, len(hints), HINT_BYTES):
+            sender = ours.get(hints[at : at + HINT_BYTES])
+            if sender is not None:
+                return at // HINT_BYTES, sender
         return None
 
-    def open(self, entry: Entry, now_ms: int, senders: list[bytes] | None = None) -> Payload | None:
+    def _hints_of(self, feed: bytes, lane: int, block: int, senders: tuple[bytes, ...]) -> list[dict[bytes, bytes]]:
+        """For each seq of a block: by hint, which of the senders would have made it for this device."""
+        key = (feed, lane, block, senders)
+        known = self._blocks.get(key)
+        if known is None:
+            known = [{} for _ in range(HINTS_A_BLOCK)]
+            for sender in senders:
+                shared = self._hint_keys.get(sender) or self._learn_key(sender)
+                if shared is not None and sender != self._device:
+                    for place, made in enumerate(hints_of_block(shared, self._device, feed, lane, block)):
+                        known[place][made] = sender
+            self._blocks[key] = known
+            if len(self._blocks) > BLOCKS_MAX:
+                self._blocks.popitem(last=False)
+        return known
+
+    def open(self, entry: Entry, now_ms: int, senders: Sequence[bytes] | None = None) -> Payload | None:
         """The content, if this entry is for this device; None if it is not. Raises Refused for a broken envelope."""
         found = self.find(entry, self.candidates(entry.feed) if senders is None else senders)
         feed = self._roster.feed(entry.feed)

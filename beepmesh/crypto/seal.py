@@ -10,7 +10,8 @@
     CEK random 32; com = KDF(CEK, "beepmesh/commit/1")[:16]
     root random 32, one for each slot; ck = KDF(root, "beepmesh/chain/1" | sender id | receiver id); mk0 = KDF(ck, 0x01)
     signature by D over "beepmesh/init/1" | SHA-256(root) | receiver D public 32 | prekey id 8 | F public 32
-    hint   = KDF(KDF(X25519(link keys), "beepmesh/hint/1"), receiver id 16 | feed 16 | lane 1 | seq 8)[:4]
+    hints of 8 seqs = KDF(KDF(X25519(link keys), "beepmesh/hint/1"), receiver id 16 | feed 16 | lane 1 | seq // 8, 8 B)
+    hint            = the 4 bytes at 4 (seq mod 8) of these 32
 
 KDF is HMAC-SHA256, AEAD is ChaCha20-Poly1305, D the sender's device key, F the key of the feed the entry stands in.
 Each AEAD key is made for one use, so its nonce is zero.
@@ -61,6 +62,7 @@ KIND: Final = 0x01
 SUITE: Final = 0x01
 WRAPS_MAX: Final = 24  # 31 kB of slots; more recipients are more entries of one message.
 HINT_BYTES: Final = 4  # One false alarm in 4,000 million for each pair of entry and known device.
+HINTS_A_BLOCK: Final = 8  # What one KDF output holds.
 ID_BYTES: Final = 16
 COMMIT_BYTES: Final = 16
 HEAD_BYTES: Final = 3 + COMMIT_BYTES
@@ -111,7 +113,13 @@ def hint_key(mine: AgreementKey, theirs_link_public: bytes) -> bytes:
 
 def hint(hint_key: bytes, receiver_device: bytes, feed: bytes, lane: int, seq: int) -> bytes:
     """4 B by which a receiver finds its slot, and which tell nobody else anything."""
-    return kdf(hint_key, _HINTED.pack(receiver_device, feed, lane, seq))[:HINT_BYTES]
+    return hints_of_block(hint_key, receiver_device, feed, lane, seq // HINTS_A_BLOCK)[seq % HINTS_A_BLOCK]
+
+
+def hints_of_block(hint_key: bytes, receiver_device: bytes, feed: bytes, lane: int, block: int) -> list[bytes]:
+    """The hints of seqs 8 block to 8 block + 7 for one computation: a relay looks for itself in every entry."""
+    made = kdf(hint_key, _HINTED.pack(receiver_device, feed, lane, block))
+    return [made[at : at + HINT_BYTES] for at in range(0, len(made), HINT_BYTES)]
 
 
 def seal(

@@ -118,6 +118,7 @@ class Roster:
         self._judged: _Judgement | None = None
         self._standing: dict[bytes, dict[bytes, _Held[DeviceCertificate]]] = {}  # by person and device
         self._listed: tuple[bytes, ...] | None = None
+        self._people: list[Person] | None = None
         self._trusted_s: int | None = None
 
     def learn(self, fact: Fact) -> list[Learned]:
@@ -151,8 +152,11 @@ class Roster:
 
     def people(self) -> list[Person]:
         """Everybody ever known, by name and id; those without a device left are marked as revoked."""
-        people = (self.person(person) for person in self._of_person)
-        return sorted((person for person in people if person is not None), key=lambda one: (one.name, one.person))
+        if self._people is None:
+            people = (self.person(person) for person in self._of_person)
+            known = (person for person in people if person is not None)
+            self._people = sorted(known, key=lambda one: (one.name, one.person))
+        return list(self._people)
 
     def person(self, person: bytes) -> Person | None:
         """One person, also if revoked."""
@@ -207,6 +211,7 @@ class Roster:
 
     def _take(self, fact: Fact, *, trusted: bool) -> list[Learned]:
         parts = facts.parts_of(fact)
+        self._people = None
         match fact.kind:
             case facts.FEED_CERTIFICATE:
                 return self._take_feed(fact, *parts)

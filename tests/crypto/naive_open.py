@@ -93,8 +93,9 @@ def open_envelope(
 def hint(mine_seed: bytes, theirs_public: bytes, receiver: bytes, place: Place) -> bytes:
     private = X25519PrivateKey.from_private_bytes(mine_seed)
     shared = private.exchange(X25519PublicKey.from_public_bytes(theirs_public))
-    stated = receiver + place.feed + bytes([place.lane]) + place.seq.to_bytes(8, "big")
-    return mac(mac(shared, b"beepmesh/hint/1"), stated)[:4]
+    stated = receiver + place.feed + bytes([place.lane]) + (place.seq >> 3).to_bytes(8, "big")
+    start = 4 * (place.seq & 7)
+    return mac(mac(shared, b"beepmesh/hint/1"), stated)[start : start + 4]
 
 
 def unpack(payload: bytes, dictionary: bytes) -> bytes:
