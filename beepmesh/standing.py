@@ -130,9 +130,13 @@ def _troubles(home: Home, now_ms: int) -> list[str]:
         found.append("This device was revoked: others do not take what it writes. Ask a registrar.")
     certificate = identity.certificate()
     if not certificate.usable_at(believed_s):
-        found.append("This device's certificate has ended: others do not take what it writes. Ask for an invitation.")
+        found.append(
+            "This device's certificate has ended: others do not take what it writes. Join again in a new home."
+        )
     elif certificate.expires < believed_s + SOON_S:
-        found.append(f"This device's certificate ends on {_day(certificate.expires)}. Ask a registrar for a new one.")
+        found.append(
+            f"This device's certificate ends on {_day(certificate.expires)}. Ask a registrar for an invitation."
+        )
     if not home.store.writable:
         found.append("This home can only be read: nothing can be sent or received. Make its folder writable.")
     if any(log.feed in (identity.device, identity.feed) for log in home.store.frozen()):

@@ -213,12 +213,18 @@ def _clock(standing: Status) -> Finding:
     return Finding("clock", "fail", f"says {said}, and headquarters' word is of {believed}", "Set this device's clock.")
 
 
+# Only registrars' own devices can be renewed today.
+_JOIN_AGAIN: Final = (
+    "Ask a registrar for an invitation, and join with it in a new home. A registrar's device: `beepmesh run`."
+)
+
+
 def _certificate(standing: Status) -> Finding:
     left = standing.certificate_ends_s - standing.believed_s
     if left <= 0:
-        return Finding("certificate", "fail", "has ended", "Ask a registrar for a new invitation.")
+        return Finding("certificate", "fail", "has ended", _JOIN_AGAIN)
     if left < CERTIFICATE_WARN_S:
-        return Finding("certificate", "warn", f"ends in {span(left)}", "Ask a registrar to renew it.")
+        return Finding("certificate", "warn", f"ends in {span(left)}", _JOIN_AGAIN)
     return Finding("certificate", "ok", f"good for {span(left)}")
 
 
