@@ -96,8 +96,8 @@ VERBS: Final = (
         " that place, so give it to the right person only. This device must be running (`beepmesh run`) when the code"
         " is used, or the two exchange files (`beepmesh admit`). Roles: field is for everybody at work; relay for a"
         " device that mostly carries; lead and registrar may let field and relay devices into their department, or,"
-        " having none, anywhere; hq is headquarters, and may do the same. Only the device that made the organisation gives"
-        " the last three.",
+        " having none, anywhere; hq is headquarters, and may do the same. Only the device that made the organisation"
+        " gives the last three.",
         ("beepmesh invite", "beepmesh invite --role lead --department flood/swat --expires 3d --qr"),
         "enrolment:invite",
         (
