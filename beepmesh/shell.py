@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, ParamSpec, TypeVar
 
-import anyio
 import anyio.lowlevel
 from anyio import to_thread
 from anyio.abc import TaskGroup
@@ -70,9 +69,12 @@ from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
 QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are not read.
+UNREAD_BYTES_MAX: Final = 16 * 1024 * 1024  # What waits for one link; the largest honest vector is 4 MB.
+HANG_UP_S: Final = 5.0  # For last words, where the other end does not read: then the link ends without them.
 RECEIPT_DELAY_S: Final = 0.01  # Messages that come together are acknowledged in one entry.
 REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
+CALLED_WATCH_S: Final = 10.0  # The same where commands call: only a call that was lost has to wait.
 UPKEEP_S: Final = 3600.0
 COUNTED_FAILURES: Final = frozenset(
     {"too-many-links", "too-many-names", "accept-failed", "no-multicast", "odd-address", "odd-name"}
@@ -98,6 +100,8 @@ class _Port:
 
     link: Link
     outgoing: deque[bytes] = field(default_factory=deque)
+    unread_bytes: int = 0
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     wake: anyio.Event = field(default_factory=anyio.Event)
     closing: str = ""
     sent_bytes: int = 0
@@ -208,6 +212,7 @@ class Shell:
         self._post(LinkUp(number, info.dialled, info.transport, info.address, info.record_bytes_max, doors))
         try:
             async with anyio.create_task_group() as tasks:
+                port.scope = tasks.cancel_scope
                 tasks.start_soon(self._write_link, port)
                 with suppress(LinkBroken):
                     while True:
@@ -228,6 +233,7 @@ class Shell:
                     frame = port.outgoing.popleft()
                     port.sent_bytes += len(frame)
                     await port.link.send(frame)
+                    port.unread_bytes -= len(frame)
                 if port.closing:
                     await port.link.aclose()
                     return
@@ -281,12 +287,17 @@ class Shell:
             case SendFrames(number, frames):
                 if port := self._ports.get(number):
                     port.outgoing.extend(frames)
+                    port.unread_bytes += sum(map(len, frames))
                     port.wake.set()
+                    if port.unread_bytes > UNREAD_BYTES_MAX and not port.scope.cancel_called:
+                        self._engine.count("never-read")
+                        port.scope.cancel()
             case HangUp(number, reason, device):
                 if port := self._ports.get(number):
                     if device:
                         port.link.established(device.hex())
                     port.closing = reason
+                    port.scope.deadline = anyio.current_time() + HANG_UP_S
                     port.wake.set()
             case WakeAt(when):
                 self._wake_at = when if self._wake_at is None else min(when, self._wake_at)
@@ -415,7 +426,7 @@ class Shell:
 
     async def _watch(self, wake: socket.socket | None) -> None:
         while True:
-            with anyio.move_on_after(WATCH_S):
+            with anyio.move_on_after(WATCH_S if wake is None else CALLED_WATCH_S):
                 if wake is None:
                     await anyio.sleep_forever()
                 else:
@@ -428,7 +439,7 @@ class Shell:
             self._count_failures()
 
     async def refresh_doors(self) -> None:
-        """Let in by new invitations too. The watch does it each second, and whenever a command wrote."""
+        """Let in by new invitations too. The watch does it, and whenever a command wrote."""
         async with self._home_lock:
             with suppress(StoreProblem):
                 self._doors = await to_thread.run_sync(admission.doors, self.home, _wall_ms(), limiter=self._thread)

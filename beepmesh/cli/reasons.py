@@ -26,6 +26,7 @@ WORDS: Final[dict[str, str]] = {
     "talked-before-proof": _BROKEN,
     "owner-record": _BROKEN,
     "own-echo": "this device met itself; was its home copied?",
+    "never-read": "a device asked and asked and took no answer, and was hung up on",
     "too-many-refusals": "a device sent one bad entry after another and was hung up on",
     "too-many-links": "more links were opened to this device than it takes; some were closed unheard",
     "accept-failed": "this device could not take a link that was opened to it; is it out of file descriptors?",
