@@ -80,6 +80,7 @@ class Home:
         self._version = 0
         self._seen: dict[LogId, LogState] = {}
         self.facts_refused = 0
+        self._is_node = False
         self._facts_known = 0
         self._learn_facts()
 
@@ -220,7 +221,11 @@ class Home:
                 raise HomeProblem(
                     f"A node runs on {self.path} already ({who}). Use it, stop it, or name another home with --home."
                 ) from None
-            yield
+            self._is_node = True
+            try:
+                yield
+            finally:
+                self._is_node = False
 
     def node_process(self) -> int | None:
         """The process of the node that runs on this home, 0 if it left no number; None if none does."""
@@ -232,8 +237,11 @@ class Home:
         return self.path / "wake.sock"
 
     def wake(self) -> None:
-        """Tell a running node that something was written. Where none listens nothing happens: it looks by itself."""
-        if sys.platform == "win32" or not self.wake_path.exists():
+        """Tell a running node that something was written. Where none listens nothing happens: it looks by itself.
+
+        Nor where this home is that node's own: it knows what it does.
+        """
+        if self._is_node or sys.platform == "win32" or not self.wake_path.exists():
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
