@@ -383,8 +383,7 @@ class Shell:
         await self._try(self.home.commit, Batch(drafts=drafts), _wall_ms())
 
     async def _note_peer(self, joined: PeerJoined) -> None:
-        up = self.peers.get(joined.device)
-        dialled = up is not None and up.dialled
+        dialled = (up := self.peers.get(joined.device)) is not None and up.dialled
         # The port that a dialler happened to have leads nowhere; its host may be found at the usual one.
         address = joined.address if dialled else joined.address.rpartition(":")[0]
         peer = Peer(joined.device, _wall_ms(), joined.transport, address)
