@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from beepmesh.home import Home
     from beepmesh.node import Message, Node, Person, Receipt, Round, SentMessage, Text
-    from beepmesh.shell import Traffic
+    from beepmesh.port import Traffic
     from transports.link import Link, LinkBroken, LinkInfo, Transport
     from transports.specs import SpecError
 
@@ -57,7 +57,7 @@ __all__ = [
 _PLACES = {
     "beepmesh.node": "Node Text Person Message SentMessage Receipt Round",
     "beepmesh.home": "Home",
-    "beepmesh.shell": "Traffic",
+    "beepmesh.port": "Traffic",
     "transports.link": "Transport Link LinkInfo LinkBroken",
     "transports.specs": "SpecError",
     "beepmesh.errors": (

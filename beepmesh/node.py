@@ -26,7 +26,8 @@ from anyio import to_thread
 from beepmesh import desk
 from beepmesh.events import LevelReached, PeerJoined, PeerLeft, Told
 from beepmesh.home import Home
-from beepmesh.shell import Shell, Traffic
+from beepmesh.port import Traffic
+from beepmesh.shell import Shell
 from transports.link import Transport
 from transports.specs import parse
 
@@ -138,9 +139,6 @@ class Node(Shell):
             specs = home.config.links_use if links is None else links
             transports = [parse(spec) for spec in specs]
             node = cls(home)
-            if transports:
-                with home.lock():
-                    pass  # Another node on this home is told here, and not as one of a group of errors.
             async with anyio.create_task_group() as tasks:
                 if transports:
                     await node.start(tasks, transports)
@@ -148,6 +146,9 @@ class Node(Shell):
                     yield node
                 finally:
                     tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            # The task group is ours: what the block raised, or what ended the node, comes out as itself.
+            raise _alone(group) from None
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(home.close)
@@ -239,3 +240,11 @@ class Node(Shell):
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error in a group of groups; the group itself where there are several."""
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner

@@ -15,7 +15,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, ParamSpec, TypeVar
 
@@ -61,6 +60,7 @@ from beepmesh.events import TimeCame as EngineTimeCame
 from beepmesh.forks import fork_statement
 from beepmesh.home import Home
 from beepmesh.introduction import granted_record, refused_record
+from beepmesh.port import Port, Traffic
 from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
 from beepmesh.trust.enrol import join_check_digits
@@ -69,8 +69,6 @@ from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
 QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are not read.
-UNREAD_BYTES_MAX: Final = 16 * 1024 * 1024  # What waits for one link; the largest honest vector is 4 MB.
-HANG_UP_S: Final = 5.0  # For last words, where the other end does not read: then the link ends without them.
 RECEIPT_DELAY_S: Final = 0.01  # Messages that come together are acknowledged in one entry.
 REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
@@ -84,30 +82,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What passed on one link so far: entries, and bytes of frames without the transport's own."""
-
-    sent_entries: int
-    sent_bytes: int
-    received_entries: int
-    received_bytes: int
-
-
-@dataclass(slots=True)
-class _Port:
-    """One link as the shell sees it."""
-
-    link: Link
-    outgoing: deque[bytes] = field(default_factory=deque)
-    unread_bytes: int = 0
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    wake: anyio.Event = field(default_factory=anyio.Event)
-    closing: str = ""
-    sent_bytes: int = 0
-    received_bytes: int = 0
-
-
 class Shell:
     """One home, its engine, and the links that transports hand over while `serve` runs."""
 
@@ -119,7 +93,7 @@ class Shell:
         self._events: deque[Input] = deque()
         self._work = anyio.Event()
         self._room = anyio.Event()
-        self._ports: dict[int, _Port] = {}
+        self._ports: dict[int, Port] = {}
         self._numbers = count(1)
         self._wake_at: float | None = None
         self._doors: tuple[Door, ...] = ()
@@ -205,7 +179,7 @@ class Shell:
     async def _welcome(self, link: Link) -> None:
         """One link from its first frame to its last."""
         number = next(self._numbers)
-        port = _Port(link)
+        port = Port(link)
         info = link.info
         doors = self._doors[:1] if info.dialled else self._doors
         self._ports[number] = port
@@ -213,7 +187,7 @@ class Shell:
         try:
             async with anyio.create_task_group() as tasks:
                 port.scope = tasks.cancel_scope
-                tasks.start_soon(self._write_link, port)
+                tasks.start_soon(port.write)
                 with suppress(LinkBroken):
                     while True:
                         frame = await link.receive()
@@ -225,20 +199,6 @@ class Shell:
         finally:
             del self._ports[number]
             self._post(LinkDown(number, link.broken))
-
-    async def _write_link(self, port: _Port) -> None:
-        with suppress(LinkBroken):
-            while True:
-                while port.outgoing:
-                    frame = port.outgoing.popleft()
-                    port.sent_bytes += len(frame)
-                    await port.link.send(frame)
-                    port.unread_bytes -= len(frame)
-                if port.closing:
-                    await port.link.aclose()
-                    return
-                port.wake = anyio.Event()
-                await port.wake.wait()
 
     # The engine's rounds.
 
@@ -286,19 +246,13 @@ class Shell:
         match order:
             case SendFrames(number, frames):
                 if port := self._ports.get(number):
-                    port.outgoing.extend(frames)
-                    port.unread_bytes += sum(map(len, frames))
-                    port.wake.set()
-                    if port.unread_bytes > UNREAD_BYTES_MAX and not port.scope.cancel_called:
+                    if not port.send(frames):
                         self._engine.count("never-read")
-                        port.scope.cancel()
-            case HangUp(number, reason, device):
+            case HangUp(number, _, device):
                 if port := self._ports.get(number):
                     if device:
                         port.link.established(device.hex())
-                    port.closing = reason
-                    port.scope.deadline = anyio.current_time() + HANG_UP_S
-                    port.wake.set()
+                    port.hang_up()
             case WakeAt(when):
                 self._wake_at = when if self._wake_at is None else min(when, self._wake_at)
             case WriteReceipts():
@@ -348,8 +302,7 @@ class Shell:
             case ReadEntries(number):
                 # Its session cannot go on without an answer; the next one asks again.
                 if port := self._ports.get(number):
-                    port.closing = f"store-{problem.reason}"
-                    port.wake.set()
+                    port.hang_up()
                 return LinkDown(number, "closed-here")
             case ReopenEntries():
                 return Reopened(order, ())  # They are tried again when the node starts.

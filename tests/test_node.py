@@ -10,8 +10,9 @@ import anyio
 import pytest
 
 from beepmesh import desk
-from beepmesh.node import Node
-from beepmesh.testing import mesh
+from beepmesh.errors import UnknownName
+from beepmesh.node import Node, Text
+from beepmesh.testing import make_homes, mesh
 
 pytestmark = pytest.mark.anyio
 
@@ -53,3 +54,10 @@ async def test_a_message_crosses_a_colleague_and_its_receipt_comes_back(tmp_path
         await until(bilal, lambda: texts() == ["Bridge at Kund is out."])
         await until(ayesha, lambda: desk.show(ayesha.home, sent, now_ms=now_ms()).lines[0].state == "read")
         assert await dawood.act(lambda: desk.inbox(dawood.home, now_ms=now_ms()).messages) == ()
+
+
+async def test_what_the_block_raises_comes_out_as_itself(tmp_path: Path) -> None:
+    (path,) = make_homes(tmp_path, "Ayesha")
+    with pytest.raises(UnknownName):
+        async with Node.open(path, links=["listen:127.0.0.1:0"]) as node:
+            await node.send("Nobody", Text("Is anybody there?"))

@@ -1,4 +1,4 @@
-"""Entries: one encoding, hash links that carry one signature over a run, bodies that may go."""
+"""Entries: one encoding, hash links, a signature that is checked for each, bodies that may go."""
 
 from __future__ import annotations
 
@@ -76,6 +76,15 @@ def test_a_changed_body_anywhere_in_a_run_breaks_it(at: int) -> None:
     packed[at] = packed[at][:-1] + bytes([packed[at][-1] ^ 1])
     first = chain(1)[0]
     entries = unpack_run(packed, feed=first.feed, lane=1, start=0, prev=NO_PREV)
+    with pytest.raises(Refused, match="bad-signature"):
+        verify_run(KEY.public, entries)
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_a_signature_spoiled_anywhere_in_a_run_is_found(at: int) -> None:
+    """Else every node that took the run would carry entries that nobody takes from it alone."""
+    entries = chain(3)
+    entries[at] = entries[at]._replace(signature=bytes(64))
     with pytest.raises(Refused, match="bad-signature"):
         verify_run(KEY.public, entries)
 

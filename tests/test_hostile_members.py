@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from beepmesh import shell
+from beepmesh import port
 from beepmesh.channel import Channel, Door, Secured
 from beepmesh.engine import REFUSALS_MAX
 from beepmesh.introduction import ASK_CERTIFICATE
@@ -191,7 +191,7 @@ async def deaf_neighbour(folder: Path) -> AsyncIterator[tuple[Deaf, Node]]:
 async def test_a_member_who_asks_for_ever_and_never_reads_is_left_before_memory_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shell, "UNREAD_BYTES_MAX", 64 * 1024)
+    monkeypatch.setattr(port, "UNREAD_BYTES_MAX", 64 * 1024)
     async with deaf_neighbour(tmp_path) as (deaf, node):
         with pytest.raises(LinkBroken), anyio.fail_after(10):
             await deaf.ask_for_ever()
@@ -202,7 +202,7 @@ async def test_a_member_who_asks_for_ever_and_never_reads_is_left_before_memory_
 async def test_a_member_who_never_reads_does_not_hold_a_link_that_was_hung_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shell, "HANG_UP_S", 0.2)
+    monkeypatch.setattr(port, "HANG_UP_S", 0.2)
     async with deaf_neighbour(tmp_path) as (deaf, node):
         for _ in range(2_000):  # More answers than the link holds.
             await deaf.say(ASK_CERTIFICATE)

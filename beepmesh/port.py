@@ -1,0 +1,75 @@
+"""One link as the shell holds it: what waits to leave, what has passed, and how it ends.
+
+Law: a member who asks and never reads fills no memory and holds no link that was hung up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from transports.link import Link, LinkBroken
+
+UNREAD_BYTES_MAX: Final = 16 * 1024 * 1024  # What waits for one link; the largest honest vector is 4 MB.
+HANG_UP_S: Final = 5.0  # For last words, where the other end does not read: then the link ends without them.
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What passed on one link so far: entries, and bytes of frames without the transport's own."""
+
+    sent_entries: int
+    sent_bytes: int
+    received_entries: int
+    received_bytes: int
+
+
+@dataclass(slots=True)
+class Port:
+    """The shell's end of a link. `scope` ends everything that works on it."""
+
+    link: Link
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    _outgoing: deque[bytes] = field(default_factory=deque)
+    _unread_bytes: int = 0
+    _wake: anyio.Event = field(default_factory=anyio.Event)
+    _closing: bool = False
+
+    def send(self, frames: Iterable[bytes]) -> bool:
+        """Let frames leave in their order; False where too much waits already, and the link ends for that."""
+        for frame in frames:
+            self._outgoing.append(frame)
+            self._unread_bytes += len(frame)
+        self._wake.set()
+        if self._unread_bytes <= UNREAD_BYTES_MAX or self.scope.cancel_called:
+            return True
+        self.scope.cancel()
+        return False
+
+    def hang_up(self) -> None:
+        """End the link when what waits has left, or soon if it does not."""
+        self._closing = True
+        self.scope.deadline = anyio.current_time() + HANG_UP_S
+        self._wake.set()
+
+    async def write(self) -> None:
+        """Send what waits until the link ends."""
+        with suppress(LinkBroken):
+            while True:
+                while self._outgoing:
+                    frame = self._outgoing.popleft()
+                    self.sent_bytes += len(frame)
+                    await self.link.send(frame)
+                    self._unread_bytes -= len(frame)
+                if self._closing:
+                    await self.link.aclose()
+                    return
+                self._wake = anyio.Event()
+                await self._wake.wait()
