@@ -11,13 +11,11 @@ from pathlib import Path
 from beepmesh import desk
 from beepmesh.author import BODY_CONTROL, BODY_FEED_CERTIFICATE, decode_control, feed_certificate_fact
 from beepmesh.crypto.certificates import issue_device, issue_feed
-from beepmesh.crypto.payload import unpack
 from beepmesh.crypto.primitives import AgreementKey, SigningKey
-from beepmesh.crypto.seal import hint, hint_key, open_slot
 from beepmesh.home import Home
-from beepmesh.messages.content import CONTENT_BYTES_MAX, content_id, decode_content
 from beepmesh.messages.entry import Entry, verify_run
 from beepmesh.messages.inbox import Payload
+from beepmesh.reading import Reader
 from beepmesh.store.contract import Batch, Fact
 from beepmesh.trust.identity import Identity, found
 
@@ -118,7 +116,8 @@ def carry(source: Home, target: Home, *, now_ms: int = NOW_MS) -> list[Payload]:
         vouched = target.roster.feed(entry.feed)
         assert vouched is not None
         verify_run(vouched.public, [entry])
-    payloads = [payload for entry in fresh if (payload := _opened(target, entry, now_ms)) is not None]
+    reader = Reader(target.identity, target.roster)
+    payloads = [payload for entry in fresh if (payload := reader.open(entry, now_ms)) is not None]
     batch = Batch(entries=tuple(fresh), facts=tuple(facts), payloads=tuple(payloads))
     target.store.commit(batch, keys=target.keys(), now_ms=now_ms)
     return payloads
@@ -148,54 +147,6 @@ def texts(home: Home) -> list[str]:
 
 def ledger(home: Home, message: str, *, now_ms: int = NOW_MS) -> list[tuple[str, str, str]]:
     return [(line.who, line.state, line.reason) for line in desk.show(home, message, now_ms=now_ms).lines]
-
-
-def _opened(target: Home, entry: Entry, now_ms: int) -> Payload | None:
-    """The content, if one of the slots is for target: every known device is tried as the sender."""
-    me, vouched = target.identity, target.roster.feed(entry.feed)
-    if not entry.hints or entry.body is None or vouched is None or entry.feed == me.feed:
-        return None
-    for sender in target.roster.devices():
-        certificate = target.roster.device(sender)
-        assert certificate is not None
-        key = hint_key(me.link_key, certificate.link_public)
-        wanted = hint(key, me.device, entry.feed, entry.lane, entry.seq)
-        slots = [at // 4 for at in range(0, len(entry.hints), 4) if entry.hints[at : at + 4] == wanted]
-        if slots and sender != me.device:
-            opened = open_slot(
-                entry.body,
-                slots[0],
-                org=me.org,
-                feed_public=vouched.public,
-                feed=entry.feed,
-                lane=entry.lane,
-                seq=entry.seq,
-                device=me.device,
-                device_public=me.device_key.public,
-                ring=me.prekeys,
-                device_public_of=lambda device: _public_of(target, device),
-            )
-            content = unpack(opened.payload, CONTENT_BYTES_MAX)
-            return Payload(
-                message_id=content_id(decode_content(content)),
-                feed=entry.feed,
-                lane=entry.lane,
-                seq=entry.seq,
-                sender=sender,
-                sender_person=certificate.person,
-                received_ms=now_ms,
-                time_ms=entry.time_ms,
-                content=content,
-                mine=False,
-                ttl=entry.ttl,
-                priority=entry.priority,
-            )
-    return None
-
-
-def _public_of(home: Home, device: bytes) -> bytes | None:
-    known = home.roster.device(device)
-    return None if known is None else known.public
 
 
 def _fact(target: Home, entry: Entry) -> Fact | None:
