@@ -31,6 +31,8 @@ class RunRead:
     """Consecutive entries from start on; at least one, if the entry at start is held."""
     gone: Ranges
     """What of the span is settled and not held."""
+    ends: tuple[int, ...] = ()
+    """Where runs may end: exclusive indexes into `packed`, ascending, the last one its length. None: anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,30 @@ class RunDone:
 
 @dataclass(frozen=True, slots=True)
 class LogsGrew:
-    """More is settled in these logs than before, from whatever source; it is durable and in the shared mapping."""
+    """More is settled in these logs than before, from whatever source; it is durable and in the frontier."""
+
+    before: tuple[tuple[LogId, Ranges], ...]
+    """Each log, and what was settled of it until then, as Frontier.change gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """All that was given to the link before AskDrained has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFree:
+    """These logs are this session's to receive now, see sources.py."""
 
     logs: tuple[LogId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """We want these entries of a log from this peer, in whatever lane: the only way for bulk to come."""
+
+    log: LogId
+    seqs: Ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +78,7 @@ class TimeCame:
     """It is as late as a WakeAt asked for, or later."""
 
 
-Input: TypeAlias = Started | RecordReceived | RunRead | RunDone | LogsGrew | TimeCame
+Input: TypeAlias = Started | RecordReceived | RunRead | RunDone | LogsGrew | Drained | SourceFree | Wanted | TimeCame
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +97,8 @@ class ReadRun:
     stop: int
     bytes_max: int
     """Packed bytes, unless the first entry alone is larger."""
+    run_bytes_max: int
+    """Packed bytes of one run of several entries, for whoever says where runs end."""
     with_prev: bool
 
 
@@ -102,6 +127,18 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class AskDrained:
+    """Answer with one Drained when everything given to the link so far has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something that is no fault to hang up for, by a stable word for counting."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WakeAt:
     """Give TimeCame at this time (same clock as `now`) or soon after."""
 
@@ -115,4 +152,4 @@ class Hangup:
     reason: str
 
 
-Output: TypeAlias = Send | ReadRun | TakeRun | PeerSettled | Level | WakeAt | Hangup
+Output: TypeAlias = Send | ReadRun | TakeRun | PeerSettled | Level | AskDrained | Noticed | WakeAt | Hangup

@@ -8,20 +8,46 @@ SEQ_END: Final = 2**32
 """One beyond the largest seq: entries carry theirs in 4 bytes."""
 
 RECORD_BYTES_MIN: Final = 16_384
-"""The least a peer must take in one record, so that a VECTOR chunk always fits. Links cut records up below us."""
+"""The least a peer must take in one record, so that a part of a VECTOR always fits. Links cut records up below us."""
 
 LOGS_MAX: Final = 65_536
-"""Logs one side may name in a session: twice what a million entries of 10,000 authors came to (29,196)."""
+"""Logs named in one direction, feeds of the organisation's list, logs of one record: twice what a million entries of
+10,000 authors came to (29,196). Beyond it logs are named in full each time."""
 
 RANGES_MAX: Final = 1_024
-"""Spans in one announced state or GONE: at most 10 kB, so one fits into a VECTOR chunk. A log with more holes
-announces its lowest ones; the entries above them may then be pushed to us again, and are known when they come."""
+"""Spans in one announced state or GONE: at most 10 kB, so one fits into any record. A log with more holes announces its
+lowest ones; the entries above them may then be pushed to us again, and are known when they come."""
 
 SPANS_MAX: Final = 262_144
 """Spans we remember about one peer, all logs together: about 32 MB. Beyond it we hang up."""
 
-STATES_BYTES_MAX: Final = 16_384
-"""A VECTOR or ACK chunk: a record of this size delays an urgent entry by 16 s on a 1 kB/s link, not by minutes."""
+STATES_BYTES_MAX: Final = 12_288
+"""About what one part of STATES or VECTOR says before it is deflated (a sender's rule): a record of this size delays an
+urgent entry by seconds on a 1 kB/s link, not by minutes."""
+
+PLAIN_BYTES_MAX: Final = 262_144
+"""What a deflated part may come to. A lying peer gets no more memory out of us than this for a record."""
+
+ZIP_BYTES_MIN: Final = 64
+"""Below it deflating gains nothing."""
+
+DELTA_BYTES_MAX: Final = 4_096
+"""A delta beyond this is not sent unasked: where two have heard the same from others, a sketch is smaller."""
+
+VECTOR_BYTES_MAX: Final = 4_096
+"""The same for a vector of everything: beyond it a sketch is tried first."""
+
+SYMBOLS_FIRST: Final = 96
+"""Coded symbols sent unasked: 1.2 kB, enough for some 30 differing logs."""
+
+SYMBOLS_MAX: Final = 8_192
+"""Coded symbols of one sketch: some 100 kB. Beyond it, or beyond what a VECTOR would cost, it is given up."""
+
+SYMBOL_BYTES: Final = 13
+"""About what one of them takes."""
+
+HASHES_MAX: Final = 8_192
+"""Items of a sketch asked back by their hash."""
 
 RUN_ENTRIES_MAX: Final = 8
 """So that an urgent entry waits for eight others at most; their shared header is 1 B for each by then."""
@@ -29,17 +55,35 @@ RUN_ENTRIES_MAX: Final = 8
 RUN_BYTES_MAX: Final = 16_384
 """Packed bytes in a run of several entries, for the same reason. A single entry may be larger."""
 
+RUN_BYTES_SLOW: Final = 1_024
+"""The same on a slow link: half a second at 2 kB/s."""
+
 WINDOW_RUNS_MAX: Final = 64
 """Runs pushed and not yet acknowledged: what a receiver may have to hold before it is durable."""
 
 WINDOW_BYTES_MAX: Final = 524_288
 """The same in packed bytes; a single run may always be under way. 4 MB/s at a round trip of 125 ms."""
 
+LINK_BYTES_FIRST, LINK_BYTES_MIN, LINK_BYTES_MAX = 4_096, 1_024, 524_288
+"""Packed bytes given to the link before it has said that they left: at first, at least, at most."""
+
+LINK_FAST_S, LINK_SLOW_S = 0.05, 0.25
+"""If they left sooner than the first, twice as many are given next time; if later than the second, fewer."""
+
 ACK_RUNS_MAX: Final = 16
 """Processed runs after which an ACK leaves at once: a quarter of the window, so the pusher never stands still."""
 
 ACK_DELAY_S: Final = 0.2
 """How long an ACK waits for company otherwise."""
+
+HEARD_ACKS_MAX: Final = 4
+"""ACKs after which a pusher says that it heard them: what must be told again after a cut is what 64 runs changed."""
+
+UNTOLD_LOGS_MAX: Final = 32
+"""Logs that changed since we last told our change number, after which we tell it with nothing else to say."""
+
+STALL_S: Final = 30.0
+"""A peer that has something for us and pushes nothing for so long is not waited for, and another may push it."""
 
 READ_ENTRIES_MAX: Final = 64
 """Entries asked of the store at once: eight runs for one query."""
@@ -54,3 +98,5 @@ PUSHED_LANES: Final = 0b0111
 """Lanes that are reconciled: urgent, messages, status. Lane 3 (bulk) is only ever asked for."""
 
 LANE_MAX: Final = 3
+
+LANES: Final = LANE_MAX + 1

@@ -1,23 +1,25 @@
 """What a node has settled of each log, and one number over all of it.
 
 A log is one feed in one lane. Of each log a node keeps the settled seqs - held, or given up for good - and its tip.
-The root is the sum of one leaf for each log modulo 2^128: it changes in O(1) when one log does, and two nodes whose
-roots are equal need to say nothing more. What a malicious member can do to it is in README.md, "Open to a member".
+A sum adds up one leaf for each log modulo 2^2048, so it changes in O(1) when one log does. Why so wide, and what a
+malicious member can do to it, is in README.md, "Open to a member".
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import sha256, shake_128
 from typing import Final, NamedTuple
 
 from sync.limits import PUSHED_LANES
 from sync.ranges import Ranges
 
-TIP_BYTES: Final = 8  # What of a tip goes on the wire and into the root.
-_MODULUS: Final = 2**128
+SUM_BYTES: Final = 256
+SUM_MODULUS: Final = 2 ** (8 * SUM_BYTES)
+ROOT_BYTES: Final = 8
+CHAIN_BYTES: Final = 4
+_LEAF: Final = b"beepmesh/leaf/2"
 
 
 class LogId(NamedTuple):
@@ -42,35 +44,37 @@ class LogState:
     """32 B, the id of the entry at settled.top - 1; empty when that is not known. It tells forked logs apart."""
 
 
-def leaf(log: LogId, state: LogState) -> int:
-    """128 bits of SHA-256 over `"beepmesh/leaf/1" | feed 16 | lane 1 | spans 4 | (start 8 | stop 8)* | tip 0 or 8`.
+def reconciled(log: LogId) -> bool:
+    """Whether logs of its lane are told and pushed; lane 3 is only ever asked for."""
+    return bool(PUSHED_LANES >> log.lane & 1)
 
-    Numbers are big-endian. Of an empty state the leaf is 0, and so it is in lane 3, which is not reconciled.
+
+def form(log: LogId, settled: Ranges) -> bytes:
+    """What is hashed of a state: feed 16 | lane 1 | number of spans 4 | (start 8 | stop 8)*, numbers big-endian."""
+    flat = [number for span in settled.spans for number in span]
+    return log.feed + struct.pack(f">BI{len(flat)}Q", log.lane, len(flat) // 2, *flat)
+
+
+def leaf(log: LogId, settled: Ranges, tip: bytes = b"") -> int:
+    """2,048 bits: SHAKE128("beepmesh/leaf/2" | form | tip). 0 of an empty state, and in a lane that is not reconciled.
+
+    Leaves of positions have no tip; leaves of chains have one where it is known.
     """
-    spans = state.settled.spans
-    if not spans or not PUSHED_LANES >> log.lane & 1:
+    if not settled.spans or not reconciled(log):
         return 0
-    flat = [number for span in spans for number in span]
-    form = b"beepmesh/leaf/1" + log.feed + struct.pack(f">BI{len(flat)}Q", log.lane, len(spans), *flat)
-    return int.from_bytes(sha256(form + state.tip[:TIP_BYTES]).digest()[:16])
+    return int.from_bytes(shake_128(_LEAF + form(log, settled) + tip).digest(SUM_BYTES))
 
 
-def root(states: Mapping[LogId, LogState]) -> bytes:
-    """16 B over everything a node has settled in the reconciled lanes."""
-    return RootSum(states.items()).root
+def root(positions: int, salt: bytes) -> bytes:
+    """8 B that stand for a sum of positions on one link. `salt` is the link's own, so nobody can prepare equals."""
+    return sha256(b"beepmesh/root/2" + salt + positions.to_bytes(SUM_BYTES)).digest()[:ROOT_BYTES]
 
 
-class RootSum:
-    """The root of a set of states that changes one log at a time."""
+def chain(chains: int, salt: bytes) -> bytes:
+    """4 B that stand for a sum of chains on one link: of two nodes with equal positions, whether any log is forked."""
+    return sha256(b"beepmesh/chain/2" + salt + chains.to_bytes(SUM_BYTES)).digest()[:CHAIN_BYTES]
 
-    def __init__(self, states: Iterable[tuple[LogId, LogState]] = ()) -> None:
-        self._sum = sum(leaf(log, state) for log, state in states) % _MODULUS
 
-    def replace(self, log: LogId, old: LogState | None, new: LogState | None) -> None:
-        """One log went from old to new; None means that nothing was, or is, known of it."""
-        change = (leaf(log, new) if new else 0) - (leaf(log, old) if old else 0)
-        self._sum = (self._sum + change) % _MODULUS
-
-    @property
-    def root(self) -> bytes:
-        return self._sum.to_bytes(16)
+def view_digest(positions: int) -> bytes:
+    """32 B over a whole view, for memory.py."""
+    return sha256(b"beepmesh/view/2" + positions.to_bytes(SUM_BYTES)).digest()

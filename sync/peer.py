@@ -1,18 +1,21 @@
 """What we know of the other node: for each log what it holds, what it was told, what we still owe it.
 
-Law: knowledge only grows. What a peer announced, pushed or was given is remembered until the session ends.
+Law 1: knowledge only grows. What a peer announced, pushed or was given is remembered until the session ends.
+Law 2: of a log without a view here the peer has settled just what we have; a view is made before ours grows.
+       That counts in the lanes that are known; in others views hold what it pushed.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sync.limits import RANGES_MAX, SPANS_MAX
-from sync.logs import TIP_BYTES, LogId, LogState
+from sync.frontier import Frontier
+from sync.limits import LANES, RANGES_MAX, SPANS_MAX
+from sync.logs import LogId
+from sync.octets import RemoteProtocolError
 from sync.ranges import NOTHING, Ranges, Span
-from sync.wire import RemoteProtocolError
 
 NO_FORK = -1
 
@@ -24,23 +27,20 @@ class PeerLog:
     log: LogId
     holds: Ranges = NOTHING
     """What the peer announced as settled or pushed to us."""
-    top: int = 0
-    """One beyond the newest entry it has, with what we pushed."""
-    chain: int = 0
-    """The start from which it can infer prev by itself: its top, if it knows the entry below; otherwise -1."""
-    tip: bytes = b""
-    """First 8 B of the id of its entry at tip_top - 1, while we have not compared it with ours; else empty."""
-    tip_top: int = 0
+    given: Ranges = NOTHING
+    """What it pushed to us in this session."""
+    told: Ranges = NOTHING
+    """Our settled seqs as the peer last heard them from us."""
     seen: Ranges = NOTHING
     """Our settled seqs when we last looked for something to push."""
+    top: int = 0
+    """One beyond the newest entry it has, with what we pushed: there it can infer prev by itself."""
     todo: deque[Span] = field(default_factory=deque)
     """What is to be pushed and not yet asked of the store."""
     missing: Ranges = NOTHING
     """What the peer has, we lack, and may still come."""
     excused: Ranges = NOTHING
     """What the peer has and will not come: it said GONE, or the node refused it."""
-    told: Ranges = NOTHING
-    """Our settled seqs as the peer last heard them from us."""
     fork: int = NO_FORK
     """The seq at which our entry is another than the peer's."""
     fork_due: bool = False
@@ -49,6 +49,10 @@ class PeerLog:
     cut_short: bool = False
     """The peer's states have as many ranges as fit, so it may have settled more than they say."""
     queued: bool = False
+    stopped: bool = False
+    """The peer wants nothing pushed here."""
+    paused: bool = False
+    """We want nothing pushed here, for another node does it."""
 
     def grew(self, ours: Ranges) -> bool:
         """Note what is to be pushed of our settled seqs; whether the peer has some of the new ones anyway."""
@@ -82,88 +86,128 @@ class PeerLog:
 
     @property
     def owes(self) -> bool:
-        return self.fork_due or bool(self.todo)
-
-    def reach(self, top: int, *, tip_known: bool) -> None:
-        """The peer has, or is about to get, everything it needs to know its entry top - 1."""
-        if top > self.top:
-            self.top = top
-            self.chain = top if tip_known else -1
-        elif top == self.top and tip_known:
-            self.chain = top
+        return not self.stopped and (self.fork_due or bool(self.todo))
 
     def infers_prev(self, start: int) -> bool:
         """Whether a run from start on needs no prev."""
-        return start == 0 or (start == self.chain and not self.explicit)
+        return start == 0 or (start == self.top and not self.explicit)
 
-    def may_fork_at(self, start: int) -> bool:
-        """Whether a run from start on builds on an entry whose id the peer announced and we have not compared."""
-        return self.tip_top == start and bool(self.tip) and self.fork == NO_FORK
-
-    def compare(self, ours: bytes) -> None:
-        """Our entry at tip_top - 1 has this id: if the peer's has another one, ours is to be pushed, too."""
-        if self.fork == NO_FORK and self.tip and ours and ours[:TIP_BYTES] != self.tip:
-            self.fork = self.tip_top - 1
+    def found_forked(self) -> None:
+        """Where both have settled the same, our newest entry is another than the peer's: both are to be pushed."""
+        if self.fork == NO_FORK and self.top:
+            self.fork = self.top - 1
             self.fork_due = self.explicit = True
-        self.tip = b""
 
 
 class Peer:
-    """All logs of one peer. Reads the node's shared mapping of durable states."""
+    """All logs of one peer. Reads the node's frontier."""
 
-    def __init__(self, ours: Mapping[LogId, LogState]) -> None:
-        self._ours = ours
+    def __init__(self, frontier: Frontier) -> None:
+        self.known_lanes = 0
+        """So many lanes of it, from lane 0 on, are known."""
+        self._frontier = frontier
         self._logs: dict[LogId, PeerLog] = {}
-        self._equal: Mapping[LogId, LogState] = {}
         self._spans = 0
         self._awaited: set[LogId] = set()
+        self.flipped: list[LogId] = []
+        """Logs that have become awaited, or are no longer, since the session looked."""
 
     @property
-    def awaited(self) -> bool:
-        """Whether the peer has something that we lack and may still get."""
-        return bool(self._awaited)
+    def awaited(self) -> set[LogId]:
+        """Logs of which the peer has something that we lack and may still get."""
+        return self._awaited
 
-    def equals(self, states: Mapping[LogId, LogState]) -> None:
-        """The peer has settled just this. Logs are looked up when they are needed: often none ever is."""
-        self._equal = states
+    @property
+    def views(self) -> Iterable[PeerLog]:
+        """The logs that were looked at. Of every other one the peer has settled what we have (law 2)."""
+        return self._logs.values()
 
-    def log(self, log: LogId) -> PeerLog:
+    def log(self, log: LogId, before: Ranges | None = None) -> PeerLog:
+        """The view of a log. `before`: what we had settled there, if that has just grown."""
         view = self._logs.get(log)
         if view is None:
-            view = self._logs[log] = PeerLog(log)
-            state = self._equal.get(log)
-            if state is not None:
-                view.holds = view.told = view.seen = state.settled
-                view.reach(state.settled.top, tip_known=bool(state.tip))
+            ours = self._frontier.settled(log) if before is None else before
+            view = self._logs[log] = PeerLog(log, told=ours)
+            if len(self._logs) > SPANS_MAX:
+                raise RemoteProtocolError("logs-too-many")
+            if log.lane < self.known_lanes:
+                view.holds = view.seen = ours
+                view.top = ours.top
         return view
 
-    def announced(self, log: LogId, settled: Ranges, tip: bytes) -> PeerLog:
+    def holds(self, log: LogId) -> Ranges:
+        """What the peer has settled of a log."""
+        view = self._logs.get(log)
+        if view is not None:
+            return view.holds
+        return self._frontier.settled(log) if log.lane < self.known_lanes else NOTHING
+
+    def knows_feed(self, feed: bytes) -> bool:
+        """Whether it has settled anything of that feed, so that it can find it by a tag."""
+        return any(self.holds(LogId(feed, lane)) for lane in range(LANES))
+
+    def remembered(self, views: Mapping[LogId, Ranges]) -> None:
+        """What it had settled when we last met, where that differs from what we have now. Nothing was looked at yet."""
+        assert not self._logs
+        for log, settled in views.items():
+            self.announced(log, settled)
+        self.known_lanes = LANES
+
+    def rest(self, told: Mapping[LogId, Ranges]) -> None:
+        """The peer has settled this; and of every other log just what we told it."""
+        for log, settled in told.items():
+            self.announced(log, settled)  # Before the peer is known: a new view begins with nothing.
+        self.known_lanes = LANES
+        for view in self._logs.values():
+            if view.log not in told:
+                self.announced(view.log, view.told)
+
+    def told_all(self) -> None:
+        """We have just told, or sketched, everything as it is now."""
+        for view in self._logs.values():
+            view.told = self._frontier.settled(view.log)
+
+    def everything(self, told: Mapping[LogId, Ranges], lanes: range) -> None:
+        """The peer has settled this, and nothing else in these lanes."""
+        for log in {*self._logs, *self._frontier.states, *told}:
+            theirs = told.get(log, NOTHING)
+            if log.lane in lanes and (log in self._logs or theirs != self._frontier.settled(log)):
+                self.announced(log, theirs)
+        self.known_lanes = lanes.stop
+
+    def forgotten(self) -> None:
+        """What was remembered is wrong; what it pushed in this session is not."""
+        self.known_lanes = 0
+        for view in self._logs.values():
+            self._hold(view, view.given)
+            view.top = view.given.top
+            view.missing = NOTHING
+            self.weigh(view)
+
+    def announced(self, log: LogId, settled: Ranges) -> PeerLog:
         """The peer said what it has settled. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
         self._hold(view, view.holds.union(settled))
-        top = settled.top
         view.cut_short = len(settled.spans) >= RANGES_MAX
-        view.reach(top, tip_known=bool(tip))
-        if tip:
-            view.tip, view.tip_top = tip, top
-        mine = self._ours.get(log)
-        if mine is not None and tip and mine.settled.top == top:
-            view.compare(mine.tip)
-        view.missing = (view.holds if mine is None else view.holds.minus(mine.settled)).minus(view.excused)
-        self.weigh(view)
+        view.top = max(view.top, settled.top)
+        self._await(view)
         return view
 
     def pushed(self, log: LogId, start: int, stop: int) -> None:
         """The peer has these entries, for it just sent them. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
+        view.given = view.given.add(start, stop)
         self._hold(view, view.holds.add(start, stop))
-        view.reach(stop, tip_known=True)
-        mine = self._ours.get(log)
-        for span in ((start, stop),) if mine is None else mine.settled.gaps(start, stop):
+        view.top = max(view.top, stop)
+        for span in self._frontier.settled(log).gaps(start, stop):
             view.missing = view.missing.add(*span)
         self.weigh(view)
 
-    def excuse(self, log: LogId, seqs: Ranges) -> None:
+    def took(self, view: PeerLog, start: int, stop: int) -> None:
+        """The peer has settled a run of ours. Raises RemoteProtocolError: ranges-too-many."""
+        self._hold(view, view.holds.add(start, stop))
+
+    def excuse(self, log: LogId, seqs: Ranges) -> PeerLog:
         """These are not to be waited for. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
         excused = view.excused.union(seqs)
@@ -171,13 +215,26 @@ class Peer:
         view.excused = excused
         view.missing = view.missing.minus(seqs)
         self.weigh(view)
+        return view
 
     def weigh(self, view: PeerLog) -> None:
         """What is missing in this log changed."""
+        if bool(view.missing) == (view.log in self._awaited):
+            return
+        self.flipped.append(view.log)
         if view.missing:
             self._awaited.add(view.log)
         else:
             self._awaited.discard(view.log)
+
+    def differing(self) -> list[LogId]:
+        """The logs of which the peer has settled something else than we have."""
+        return [view.log for view in self._logs.values() if view.holds != self._frontier.settled(view.log)]
+
+    def _await(self, view: PeerLog) -> None:
+        ours = self._frontier.settled(view.log)
+        view.missing = view.holds.minus(ours).minus(view.excused)
+        self.weigh(view)
 
     def _hold(self, view: PeerLog, holds: Ranges) -> None:
         self._count(len(holds.spans) - len(view.holds.spans))

@@ -1,33 +1,45 @@
 """What we still owe the peer, in which order, and how much of it may be under way.
 
 Law 1: while a lane has anything to push, read or send, nothing of a later lane leaves.
-Law 2: no entry is sent twice, but for a run that the peer refused for want of its predecessor: once more, with prev.
+Law 2: no entry is sent twice, but for what the peer asked for again (WANT), or a run that it refused for want of its
+       predecessor: once more, with prev.
 Law 3: at most WINDOW_RUNS_MAX runs and WINDOW_BYTES_MAX packed bytes are unacknowledged; one run always may be.
+Law 4: the link is given no more than it takes in a quarter of a second, as far as it has shown: what is urgent is
+       behind that much, never behind a window.
 Logs of one lane take turns, READ_ENTRIES_MAX entries at a time, so that a full log does not hold up the others.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sync.events import Output, ReadRun, RunRead, Send
+from sync.events import AskDrained, Output, ReadRun, RunRead, Send
 from sync.limits import (
-    PUSHED_LANES,
+    LANE_MAX,
+    LINK_BYTES_FIRST,
+    LINK_BYTES_MAX,
+    LINK_BYTES_MIN,
+    LINK_FAST_S,
+    LINK_SLOW_S,
     READ_BYTES_MAX,
     READ_ENTRIES_MAX,
     READS_MAX,
     RUN_BYTES_MAX,
+    RUN_BYTES_SLOW,
     RUN_ENTRIES_MAX,
     WINDOW_BYTES_MAX,
     WINDOW_RUNS_MAX,
 )
 from sync.logs import LogId
 from sync.names import Names
+from sync.octets import RemoteProtocolError
 from sync.peer import Peer, PeerLog
 from sync.ranges import Ranges, Span
-from sync.wire import RUN_OVERHEAD_BYTES, Gone, RemoteProtocolError, Run, encode
+from sync.refs import LogRef
+from sync.wire import RUN_OVERHEAD_BYTES, Gone, Run, encode
 
 
 class _Ready(NamedTuple):
@@ -61,6 +73,56 @@ class _Lane:
         return bool(self.queue or self.ready or self.reads)
 
 
+def cut(sizes: Sequence[int], bytes_max: int) -> tuple[int, ...]:
+    """Where runs end that hold entries of these packed sizes: exclusive indexes, the last one is len(sizes)."""
+    ends: list[int] = []
+    size = begin = 0
+    for index, more in enumerate(sizes):
+        if index > begin and (size + more > bytes_max or index - begin == RUN_ENTRIES_MAX):
+            ends.append(index)
+            size, begin = 0, index
+        size += more
+    return (*ends, len(sizes)) if sizes else ()
+
+
+class Pace:
+    """How much the link is given at a time: it grows while the link is quick and shrinks when it is not."""
+
+    def __init__(self) -> None:
+        self._most = LINK_BYTES_FIRST
+        self._given = 0
+        self._asked_at: float | None = None
+
+    @property
+    def run_bytes_max(self) -> int:
+        """Packed bytes of a run of several entries."""
+        return min(max(self._most // 4, RUN_BYTES_SLOW), RUN_BYTES_MAX)
+
+    @property
+    def room(self) -> bool:
+        return self._asked_at is None
+
+    def give(self, size: int, now: float) -> bool:
+        """So much was given to the link; whether to ask it now to say when all of it has left."""
+        self._given += size
+        if self._given < self._most or self._asked_at is not None:
+            return False
+        self._asked_at = now
+        return True
+
+    def drained(self, now: float) -> None:
+        """It has left."""
+        if self._asked_at is None:
+            return
+        took = now - self._asked_at
+        self._asked_at = None
+        if took <= LINK_FAST_S:
+            self._most = min(2 * self._most, LINK_BYTES_MAX)
+        elif took > LINK_SLOW_S:
+            self._most = max(int(self._given * LINK_SLOW_S / took), LINK_BYTES_MIN)
+        self._given = 0
+
+
 class Push:
     """One side's pushing. `pump` after anything changed."""
 
@@ -68,12 +130,20 @@ class Push:
         self.entries_sent = 0
         self.record_bytes_max = 0
         """The peer's; known from its HELLO, before which nothing is queued."""
+        self.lanes_open = 0
+        """How many lanes, from 0 on, may be pushed."""
+        self.pace = Pace()
         self._peer = peer
         self._names = names
-        self._lanes = tuple(_Lane() for _ in range(PUSHED_LANES.bit_length()))
+        self._lanes = tuple(_Lane() for _ in range(LANE_MAX + 1))
         self._reading: dict[LogId, tuple[Span, bool]] = {}
         self._window: deque[_Sent] = deque()
         self._window_bytes = 0
+
+    @property
+    def run_bytes_max(self) -> int:
+        """Packed bytes of a run of several entries."""
+        return min(self.pace.run_bytes_max, self.record_bytes_max - RUN_OVERHEAD_BYTES)
 
     @property
     def idle(self) -> bool:
@@ -86,11 +156,11 @@ class Push:
             view.queued = True
             self._lanes[view.log.lane].queue.append(view)
 
-    def pump(self, out: list[Output]) -> None:
-        """Send and read what the window and the order of lanes allow."""
-        for lane in self._lanes:
+    def pump(self, out: list[Output], now: float) -> None:
+        """Send and read what the window, the link and the order of lanes allow."""
+        for lane in self._lanes[: self.lanes_open]:
             while lane.ready:
-                if not self._send_next(lane, out):
+                if not self._send_next(lane, out, now):
                     return
             while lane.queue and lane.reads < READS_MAX and self._fits(RUN_BYTES_MAX):
                 self._ask(lane, lane.queue.popleft(), out)
@@ -108,36 +178,40 @@ class Push:
         assert prev is not None or not with_prev or not packed, "prev was asked for"
         lane.reads -= 1
         view.queued = False
-        if prev is not None and view.may_fork_at(start):
-            view.compare(prev)
         # The store could neither give nor excuse the first entry: for this session that is the same as gone.
         gone = Ranges(((start, stop),)) if not packed and not gone else gone.intersect(Ranges(((end, stop),)))
-        unsent = self._prepare(lane, view, start, prev, packed)
+        ends = event.ends or cut([len(entry) for entry in packed], self.run_bytes_max)
+        unsent = self._prepare(lane, view, start, prev, packed, ends)
         if unsent < end:
             gone = gone.add(unsent, unsent + 1)
         view.put_back(gone.gaps(unsent, stop))
         if gone and start != view.fork:
-            reference = self._names.mention(log)
-            if reference is not None:
-                out.append(Send(encode(Gone(reference, gone))))
+            out.append(Send(encode(Gone(self.name(log), gone))))
         self.enqueue(view)
 
-    def acked(self, runs_done: int) -> None:
-        """The peer has dealt with so many more runs, and said what it settled of them. Raises RemoteProtocolError."""
+    def acked(self, runs_done: int, refused: Sequence[int]) -> list[PeerLog]:
+        """The peer has dealt with so many more runs; the logs of which it settled some. Raises RemoteProtocolError."""
         if runs_done > len(self._window):
             raise RemoteProtocolError("ack-beyond", f"{runs_done} runs of {len(self._window)}")
         done = [self._window.popleft() for _ in range(runs_done)]
         self._window_bytes -= sum(sent.size for sent in done)
-        for sent in reversed(done):
-            view = sent.view
-            if sent.prev_said or view.cut_short:
-                continue
-            refused = view.holds.gaps(sent.start, sent.stop)
-            if refused:
+        bad = set(refused)
+        for index, sent in enumerate(done):
+            if index not in bad:
+                self._peer.took(sent.view, sent.start, sent.stop)
+        for index in reversed(refused):
+            sent = done[index]
+            left = sent.view.holds.gaps(sent.start, sent.stop)
+            if left and not sent.prev_said and not sent.view.cut_short:
                 # It got the entry below from elsewhere, or lost sight of it: it cannot infer prev, so say it.
-                view.explicit = True
-                view.put_back(refused)
-                self.enqueue(view)
+                sent.view.explicit = True
+                sent.view.put_back(left)
+                self.enqueue(sent.view)
+        return [sent.view for sent in done]
+
+    def name(self, log: LogId) -> LogRef:
+        """What to call a log in a record that leaves now."""
+        return self._names.mention(log, tagged=self._peer.knows_feed(log.feed))
 
     def _fits(self, size: int) -> bool:
         window = self._window
@@ -147,58 +221,60 @@ class Push:
         entries_max, bytes_max = READ_ENTRIES_MAX, READ_BYTES_MAX
         if view.explicit or (view.todo and view.todo[0][0] < view.top):
             # Every run here needs a prev, and a read gives one prev: so one run at a time.
-            entries_max, bytes_max = RUN_ENTRIES_MAX, RUN_BYTES_MAX
-        if view.fork_due:
+            entries_max, bytes_max = RUN_ENTRIES_MAX, self.run_bytes_max
+        if view.stopped:
+            span: Span | None = None
+        elif view.fork_due:
             view.fork_due = False
-            span: Span | None = (view.fork, view.fork + 1)
+            span = (view.fork, view.fork + 1)
         else:
             span = view.next_todo(entries_max)
         if span is None:
             view.queued = False
             return
         start, stop = span
-        with_prev = start > 0 and (not view.infers_prev(start) or view.may_fork_at(start))
+        with_prev = start > 0 and not view.infers_prev(start)
         self._reading[view.log] = span, with_prev
         lane.reads += 1
-        out.append(ReadRun(view.log, start, stop, bytes_max, with_prev))
+        out.append(ReadRun(view.log, start, stop, bytes_max, self.run_bytes_max, with_prev))
 
-    def _prepare(self, lane: _Lane, view: PeerLog, start: int, prev: bytes | None, packed: tuple[bytes, ...]) -> int:
+    def _prepare(
+        self, lane: _Lane, view: PeerLog, start: int, prev: bytes | None, packed: tuple[bytes, ...], ends: Sequence[int]
+    ) -> int:
         """Cut entries into runs; the seq of the first that fits into no record of the peer's, or the end."""
-        single_bytes_max = self.record_bytes_max - RUN_OVERHEAD_BYTES
-        begin = size = 0
-        for index, entry in enumerate(packed):
-            if size and (size + len(entry) > RUN_BYTES_MAX or index - begin == RUN_ENTRIES_MAX):
-                lane.ready.append(_Ready(view, start + begin, prev, packed[begin:index], size))
-                begin, size, prev = index, 0, None
-            if len(entry) > single_bytes_max:
-                if size:
-                    lane.ready.append(_Ready(view, start + begin, prev, packed[begin:index], size))
-                return start + index
-            size += len(entry)
-        if size:
-            lane.ready.append(_Ready(view, start + begin, prev, packed[begin:], size))
+        assert not packed or ends[-1] == len(packed), "a run ends where what was read ends"
+        begin = 0
+        for end in ends:
+            run = packed[begin:end]
+            size = sum(map(len, run))
+            if size > self.record_bytes_max - RUN_OVERHEAD_BYTES:
+                return start + begin
+            lane.ready.append(_Ready(view, start + begin, prev, run, size))
+            begin, prev = end, None
         return start + len(packed)
 
-    def _send_next(self, lane: _Lane, out: list[Output]) -> bool:
+    def _send_next(self, lane: _Lane, out: list[Output], now: float) -> bool:
         """Send the first ready run, or put it back if things changed while it waited; False if it must wait."""
         view, start, prev, packed, size = lane.ready[0]
         stop = start + len(packed)
         said = not view.infers_prev(start)
+        if view.stopped:
+            return self._withdraw(lane, ((start, stop),))
         if start != view.fork and view.holds.meets(start, stop):
             return self._withdraw(lane, view.holds.gaps(start, stop))
         if said and prev is None:
             return self._withdraw(lane, ((start, stop),))
-        if not self._fits(size):
+        if not self._fits(size) or not self.pace.room:
             return False
         lane.ready.popleft()
-        reference = self._names.mention(view.log)
-        if reference is None:
-            return True  # A log beyond LOGS_MAX: it waits for a session in which fewer are spoken of.
-        out.append(Send(encode(Run(reference, start, prev if said else None, packed))))
-        view.reach(stop, tip_known=True)
+        out.append(Send(encode(Run(self.name(view.log), start, prev if said else None, packed))))
+        view.top = max(view.top, stop)
+        view.told = view.told.add(start, stop)
         self._window.append(_Sent(view, start, stop, said or start == 0, size))
         self._window_bytes += size
         self.entries_sent += len(packed)
+        if self.pace.give(size, now):
+            out.append(AskDrained())
         return True
 
     def _withdraw(self, lane: _Lane, left: tuple[Span, ...]) -> bool:

@@ -1,28 +1,32 @@
 """One reconciliation between two nodes over one link: what to say, from the first record to the last.
 
 Rule 1: all protocol state lives here and in what this holds; only `handle` changes it. No clock, no I/O.
-Rule 2: both sides say HELLO at once. Equal roots: nothing more to tell. Otherwise each tells its VECTOR.
+Rule 2: both sides say HELLO at once, and then only what the other needs to know them (meeting.py).
 Rule 3: knowing what the peer has settled, each pushes what it lacks, lane by lane (push.py), now and live.
-Rule 4: an ACK speaks only of what is durable: runs that the node answered with RunDone, states in its mapping.
+Rule 4: an ACK speaks only of what is durable: runs that the node answered with RunDone, states in its frontier.
 Rule 5: whatever the peer does wrong ends in one Hangup with a reason, and nothing after it.
-Rule 6: the shell performs outputs in their order, and answers every ReadRun and TakeRun exactly once. Sends come
-        first in each list, so a shell may answer an order while it performs it: records still leave as they were made.
+Rule 6: the shell performs outputs in their order, and answers every ReadRun, TakeRun and AskDrained exactly once. Sends
+        come first in each list, so a shell may answer an order while it performs it: records still leave as made.
 
-The link may break at any moment: the session is dropped, and the next one repeats only what was not settled.
+The link may break at any moment: the session is dropped, and the next one repeats only what was not settled. What the
+next one needs is `memory()`, to be kept as durably as may be: what is lost of it costs bytes, never entries.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
 from sync.events import (
+    AskDrained,
+    Drained,
     Hangup,
     Input,
     Level,
     LogsGrew,
+    Noticed,
     Output,
     PeerSettled,
     ReadRun,
@@ -30,53 +34,65 @@ from sync.events import (
     RunDone,
     RunRead,
     Send,
+    SourceFree,
     Started,
     TakeRun,
     TimeCame,
     WakeAt,
+    Wanted,
 )
+from sync.frontier import Frontier
 from sync.limits import (
     ACK_DELAY_S,
     ACK_RUNS_MAX,
-    PUSHED_LANES,
-    RANGES_MAX,
+    HEARD_ACKS_MAX,
+    LANES,
     RECORD_BYTES_MIN,
-    STATES_BYTES_MAX,
+    UNTOLD_LOGS_MAX,
     WINDOW_BYTES_MAX,
     WINDOW_RUNS_MAX,
 )
-from sync.logs import TIP_BYTES, LogId, LogState, root
+from sync.logs import LogId, reconciled, view_digest
+from sync.meeting import Meeting
+from sync.memory import Memory
 from sync.names import Names
-from sync.peer import Peer
+from sync.peer import Peer, PeerLog
 from sync.push import Push
 from sync.ranges import Ranges
+from sync.sharing import Sharing
+from sync.sources import SessionId, Sources
 from sync.wire import (
     WIRE_VERSION,
     Ack,
+    Ask,
     Gone,
     Hello,
+    LogRef,
     RemoteProtocolError,
     Run,
-    State,
+    Sketch,
+    Sketched,
+    States,
+    Stop,
     Unknown,
     Vector,
+    Want,
     decode,
     encode,
-    state_bytes,
 )
 
 __all__ = [
-    "Session", "Input", "Started", "RecordReceived", "RunRead", "RunDone", "LogsGrew", "TimeCame",
-    "Output", "Send", "ReadRun", "TakeRun", "PeerSettled", "Level", "WakeAt", "Hangup",
+    "Session", "Input", "Started", "RecordReceived", "RunRead", "RunDone", "LogsGrew", "Drained", "SourceFree",
+    "Wanted", "TimeCame", "Output", "Send", "ReadRun", "TakeRun", "PeerSettled", "Level", "AskDrained", "Noticed",
+    "WakeAt", "Hangup",
 ]  # fmt: skip
 
-_LANES = PUSHED_LANES.bit_length()
-_STATES_HEAD_BYTES = 8  # Of a VECTOR or ACK, beside its states: three heads and one number.
+_ALL_LANES = (1 << LANES) - 1
 
 
 @dataclass(slots=True)
 class _Taking:
-    """A run the peer pushed, until our ACK for it leaves."""
+    """A run that the peer pushed and the node is taking."""
 
     log: LogId
     start: int
@@ -84,50 +100,68 @@ class _Taking:
     size: int
     done: bool = False
 
+    @property
+    def stop(self) -> int:
+        return self.start + self.count
+
 
 class Session:
-    """See the rules above.
-
-    logs: the node's live mapping of durable states, only read here. It changes only before a LogsGrew.
-    record_bytes_max: the largest record the link gives us, at least RECORD_BYTES_MIN.
-    lanes: bit set of the lanes this node takes part in.
-    root: gives the root over `logs`; without it the root is computed from nothing, 3 us for each log.
-    """
+    """One side. `handle` takes an event and the time (seconds, any steady clock) and gives orders."""
 
     def __init__(
         self,
-        logs: Mapping[LogId, LogState],
+        frontier: Frontier,
         *,
         record_bytes_max: int,
-        lanes: int = PUSHED_LANES,
-        root: Callable[[], bytes] | None = None,
+        salt: bytes = b"",
+        memory: Memory | None = None,
+        sources: Sources | None = None,
+        number: SessionId = 0,
+        watched: Collection[bytes] = (),
+        lanes: int = _ALL_LANES,
     ) -> None:
+        """`salt` is the same at both ends and unknown before: of the link. `watched` are the feeds that PeerSettled is
+        told of. Sessions that share `sources` have different numbers."""
         assert record_bytes_max >= RECORD_BYTES_MIN
         self.entries_received = 0
-        self._logs = logs
-        self._record_bytes_max = record_bytes_max
-        self._lanes = lanes & PUSHED_LANES
-        self._root_of_logs = root
-        self._names = Names()
-        self._peer = Peer(logs)
+        self._frontier = frontier
+        # Records are told in powers of two.
+        self._record_bytes_max = 1 << record_bytes_max.bit_length() - 1
+        self._watched = frozenset(watched)
+        self._names = Names(frontier, salt)
+        self._peer = Peer(frontier)
+        self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
         self._push = Push(self._peer, self._names)
-        self._root: bytes | None = None
-        self._at_hello: Mapping[LogId, LogState] = {}
-        self._hello: Hello | None = None
-        self._agreed_lanes = 0
-        self._open = 0  # Lanes below this one are known of the peer, and pushed.
-        self._vector_at: tuple[int, bytes] = (-1, b"")
+        self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
         self._taking: deque[_Taking] = deque()
         self._taking_bytes = 0
         self._owed = 0  # How many at the head of _taking are done.
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
+        self._told_upto = 0
+        self._heard_told = 0
+        self._heard_acks = 0
+        self._released = False  # The peer does not hold us, or no longer.
+        self._introduced = False
         self._ack_due: float | None = None
         self._wake: float | None = None
-        self._level = self._was_level = self._hung = False
+        self._level = self._was_level = self._hung = self._started = False
 
     @property
     def entries_sent(self) -> int:
         return self._push.entries_sent
+
+    def memory(self) -> Memory | None:
+        """What is to be kept of this peer; None where it is not known."""
+        meeting, frontier = self._meeting, self._frontier
+        if not meeting.known or meeting.hello is None:
+            return None
+        logs = {*self._peer.differing(), *(log for log in frontier.since(frontier.upto))}
+        views = {log: self._peer.holds(log) for log in logs}
+        memory = Memory(
+            meeting.hello.epoch, meeting.heard, meeting.confirmed, frontier.upto, meeting.hello.known, b"", views
+        )
+        digest = view_digest(frontier.view_of(memory))
+        return Memory(memory.epoch, memory.heard, memory.told, memory.base, memory.known, digest, views)
 
     def handle(self, event: Input, now: float) -> list[Output]:
         """What to do about it, in this order."""
@@ -135,144 +169,171 @@ class Session:
         if self._hung:
             return out
         try:
-            self._take_in(event, out)
+            self._take_in(event, out, now)
         except RemoteProtocolError as error:
             self._hung = True
             out.append(Hangup(error.reason))
             return out
-        if self._open:
-            self._push.pump(out)
+        if self._meeting.open_lanes:
+            self._open(out)
+            if self._meeting.known:
+                self._sharing.share(out)
+            self._push.pump(out, now)
             self._acknowledge(now, out)
             self._judge_level(out)
+            if self._has_to_come:
+                self._wake_at(self._sharing.stalls_at(now), out)
         if len(out) > 1:
             out.sort(key=_not_to_send)
         return out
 
-    def _take_in(self, event: Input, out: list[Output]) -> None:
+    def _take_in(self, event: Input, out: list[Output], now: float) -> None:
         match event:
             case RecordReceived(data):
-                self._record(data, out)
+                self._record(data, out, now)
             case RunDone():
                 self._run_done(event)
             case RunRead():
                 self._push.read(event, out)
-            case LogsGrew(logs):
-                for log in logs:
-                    self._grew(log)
+            case LogsGrew(before):
+                for log, settled in before:
+                    self._grew(self._peer.log(log, settled))
+            case Drained():
+                self._push.pace.drained(now)
+            case SourceFree(logs):
+                for log in self._sharing.resumed(logs):
+                    self._changed[log] = None
+                    self._send_ack(out)
+                self._sharing.go_on(logs, out)
+            case Wanted(log, seqs):
+                out.append(Send(encode(Want(self._push.name(log), seqs))))
             case TimeCame():
                 self._wake = None
+                if self._has_to_come and self._sharing.stalled(now):
+                    out.append(Noticed("promise-broken"))
             case Started():
-                self._start(out)
+                assert not self._started, "a session starts once"
+                self._started = True
+                self._told_upto = self._frontier.upto
+                hold = self._sharing.start()
+                self._meeting.start(out, record_bytes_max=self._record_bytes_max, hold=hold)
             case _:
                 assert_never(event)
 
-    def _start(self, out: list[Output]) -> None:
-        assert self._root is None, "a session starts once"
-        self._root = self._root_of_logs() if self._root_of_logs else root(self._logs)
-        self._at_hello = dict(self._logs)
-        hello = Hello(WIRE_VERSION, 0, self._root, self._lanes, min(self._record_bytes_max, 2**32 - 1))
-        out.append(Send(encode(hello)))
-
-    def _record(self, data: bytes, out: list[Output]) -> None:
-        assert self._root is not None, "Started comes first"
+    def _record(self, data: bytes, out: list[Output], now: float) -> None:
+        assert self._started, "Started comes first"
         record = decode(data, bytes_max=self._record_bytes_max)
-        if self._hello is None:
+        meeting = self._meeting
+        if meeting.hello is None:
             if not isinstance(record, Hello):
                 raise RemoteProtocolError("hello-missing")
-            self._greeted(record, out)
+            self._push.record_bytes_max = record.record_bytes_max
+            self._sharing.progress = now
+            self._released = not record.hold
+            meeting.greeted(record, out)
+            self._heard_told = meeting.heard
             return
         match record:
             case Run():
+                self._sharing.progress = now
                 self._run(record, out)
             case Ack():
                 self._ack(record, out)
+            case States():
+                for view in meeting.states(record, out):
+                    self._noted(view, out)
+            case Gone(ref, seqs):
+                self._noted(self._peer.excuse(self._resolve(ref), seqs), out)
+            case Want(ref, seqs):
+                self._want(self._resolve(ref), seqs)
+            case Stop(refs):
+                self._stop(refs)
             case Vector():
-                self._vector(record, out)
-            case Gone(log, seqs):
-                self._peer.excuse(self._resolve_pushed(log), seqs)
+                meeting.vector(record, out)
+            case Sketch():
+                meeting.sketch(record, out)
+            case Sketched():
+                meeting.sketched(record, out)
+            case Ask():
+                meeting.asked(out)
             case Hello():
                 raise RemoteProtocolError("hello-twice")
             case Unknown(kind):
-                if self._hello.version <= WIRE_VERSION:
+                if meeting.hello.version <= WIRE_VERSION:
                     raise RemoteProtocolError("record-unknown", f"type {kind}")
             case _:
                 assert_never(record)
 
     # Getting to know each other.
 
-    def _greeted(self, hello: Hello, out: list[Output]) -> None:
-        self._hello = hello
-        self._agreed_lanes = self._lanes & hello.lanes
-        self._push.record_bytes_max = hello.record_bytes_max
-        if hello.root == self._root:
-            self._peer.equals(self._at_hello)
-            out.extend(PeerSettled(log, state.settled) for log, state in self._at_hello.items())
-            self._open_lanes(_LANES, {log for log, state in self._logs.items() if state is not self._at_hello.get(log)})
-        else:
-            told = [log for log, state in self._logs.items() if state.settled and self._agreed_lanes >> log.lane & 1]
-            parts = list(self._states(sorted(told, key=_by_lane))) or [()]
-            for number, states in enumerate(parts, 1):
-                out.append(Send(encode(Vector(number < len(parts), states))))
-        self._at_hello = {}
+    def _open(self, out: list[Output]) -> None:
+        """Push in the lanes of which the peer has become known, and in which it does not hold us."""
+        before, opened = self._push.lanes_open, self._meeting.open_lanes
+        if not self._released:
+            opened = min(opened, 1)
+        if before < opened:
+            self._push.lanes_open = opened
+            for view in list(self._peer.views):
+                if before <= view.log.lane < opened:
+                    self._grew(view)
+        if self._meeting.known and not self._introduced:
+            self._introduced = True
+            watched = (log for log in self._frontier.states if log.feed in self._watched)
+            out.extend(PeerSettled(log, held) for log in watched if (held := self._peer.holds(log)))
 
-    def _vector(self, vector: Vector, out: list[Output]) -> None:
-        if self._open == _LANES:
-            raise RemoteProtocolError("vector-unexpected")
-        if vector.more and not vector.states:
-            raise RemoteProtocolError("vector-empty")
-        for state in vector.states:
-            log = self._resolve(state.log)
-            if _by_lane(log) <= self._vector_at:
-                raise RemoteProtocolError("vector-order", f"{log}")
-            self._vector_at = _by_lane(log)
-            self._open_lanes(log.lane)
-            self._learn(log, state, out)
-        if not vector.more:
-            self._open_lanes(_LANES)
-
-    def _learn(self, log: LogId, state: State, out: list[Output]) -> None:
-        view = self._peer.announced(log, state.settled, state.tip)
-        out.append(PeerSettled(log, view.holds))
+    def _noted(self, view: PeerLog, out: list[Output]) -> None:
+        """The peer has said more about this log."""
+        if view.log.feed in self._watched and view.holds:
+            out.append(PeerSettled(view.log, view.holds))
         self._push.enqueue(view)
-
-    def _open_lanes(self, end: int, only: set[LogId] | None = None) -> None:
-        """All the peer has in lanes below end is known: push there, of all logs or only of these."""
-        if self._open >= end:
-            return
-        lanes = [lane for lane in range(self._open, end) if self._agreed_lanes >> lane & 1]
-        self._open = end
-        logs = self._logs if only is None else only
-        for log in sorted((log for log in logs if log.lane in lanes), key=_by_lane):
-            self._grew(log)
 
     # What we push.
 
-    def _grew(self, log: LogId) -> None:
+    def _grew(self, view: PeerLog) -> None:
         """Owe the peer what is new here; tell it what is new here that it has, so that it need not push it."""
-        if log.lane >= self._open or not self._agreed_lanes >> log.lane & 1:
+        log = view.log
+        if log.lane >= self._push.lanes_open or not self._agreed(log) or not reconciled(log):
             return
-        view = self._peer.log(log)
-        ours = self._logs[log].settled
+        ours = self._frontier.settled(log)
         if ours is view.seen:
             return
         if view.grew(ours):
             self._peer.weigh(view)
-            if view.told != ours:
+            if view.told != ours and not view.paused:
                 self._changed[log] = None
         self._push.enqueue(view)
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
-        self._expect_known()
-        if not ack.runs_done and not ack.states:
-            raise RemoteProtocolError("ack-empty")
-        for state in ack.states:
-            self._learn(self._resolve(state.log), state, out)
-        self._push.acked(ack.runs_done)
+        taken = self._push.acked(ack.runs_done, ack.refused)
+        out.extend(PeerSettled(view.log, view.holds) for view in taken if view.log.feed in self._watched)
+        meeting = self._meeting
+        if ack.advance:
+            self._heard_acks += 1
+            meeting.heard += ack.advance
+        if ack.heard:
+            meeting.confirmed += ack.heard
+            if meeting.confirmed > self._told_upto:
+                raise RemoteProtocolError("ack-beyond", "our change number")
+
+    def _want(self, log: LogId, seqs: Ranges) -> None:
+        view = self._peer.log(log)
+        self._released = True
+        view.stopped = False
+        if seqs:
+            view.put_back(seqs.spans)
+        self._push.enqueue(view)
+
+    def _stop(self, refs: Iterable[LogRef]) -> None:
+        self._released = True
+        for ref in refs:
+            log = self._resolve(ref)
+            if log.lane:
+                self._peer.log(log).stopped = True
 
     # What is pushed to us.
 
     def _run(self, run: Run, out: list[Output]) -> None:
-        log = self._resolve_pushed(run.log)
+        log = self._resolve(run.log)
         count, size = len(run.packed), sum(map(len, run.packed))
         self._taking_bytes += size
         if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):
@@ -289,100 +350,108 @@ class Session:
         taking.done = True
         while self._owed < len(self._taking) and self._taking[self._owed].done:
             self._owed += 1
-        if event.log in self._logs:
-            self._grew(event.log)
-            left = self._logs[event.log].settled.gaps(event.start, event.start + event.count)
-        else:
-            left = ((event.start, event.start + event.count),)
+        self._grew(self._peer.log(event.log))
+        left = self._frontier.settled(event.log).gaps(event.start, event.start + event.count)
         if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
             self._peer.excuse(event.log, Ranges(left))
-        self._changed[event.log] = None
+            self._changed[event.log] = None
 
     def _acknowledge(self, now: float, out: list[Output]) -> None:
-        if not self._owed and not self._changed:
+        meeting = self._meeting
+        heard_due = self._heard_acks >= HEARD_ACKS_MAX or meeting.learned >= UNTOLD_LOGS_MAX
+        if not self._owed and not self._changed and not heard_due:
             self._ack_due = None
             return
         if self._ack_due is None:
             self._ack_due = now + ACK_DELAY_S
-        at_once = self._owed and (
-            self._owed >= ACK_RUNS_MAX
-            or any(type(output) is Send for output in out)
-            # The first reconciliation is over but for this ACK: the peer may be waiting to leave.
-            or (not self._was_level and self._owed == len(self._taking) and self._has_all)
+        sending = any(type(output) is Send for output in out)
+        at_once = sending or (
+            self._owed
+            and (
+                self._owed >= ACK_RUNS_MAX
+                # The first reconciliation is over but for this ACK: the peer may be waiting to leave.
+                or (not self._was_level and self._owed == len(self._taking) and self._has_all)
+            )
         )
         if at_once or now >= self._ack_due:
             self._send_ack(out)
-        elif self._wake is None or self._wake > self._ack_due:
-            self._wake = self._ack_due
-            out.append(WakeAt(self._wake))
+        else:
+            self._wake_at(self._ack_due, out)
 
     def _send_ack(self, out: list[Output]) -> None:
-        changed = [log for log in self._changed if log in self._logs]
-        news = [log for log in changed if self._peer.log(log).told != self._logs[log].settled]
-        parts = list(self._states(news))
-        if self._owed and not parts:
-            parts = [()]
-        for number, states in enumerate(parts, 1):
-            # The count comes last: when the peer looks at what was refused, it knows every state.
-            out.append(Send(encode(Ack(self._owed if number == len(parts) else 0, states))))
-        for _ in range(self._owed):
-            self._taking_bytes -= self._taking.popleft().size
-        self._owed = 0
+        refused: list[int] = []
+        for index in range(self._owed):
+            run = self._taking.popleft()
+            self._taking_bytes -= run.size
+            view = self._peer.log(run.log)
+            if self._frontier.settled(run.log).covers(run.start, run.stop):
+                view.told = view.told.add(run.start, run.stop)
+            else:
+                refused.append(index)
+        news = {log: None for log in self._changed if self._peer.log(log).told != self._frontier.settled(log)}
         self._changed.clear()
+        upto = self._frontier.upto
+        if self._meeting.known:
+            upto = self._untold(news)
+        if news:
+            self._meeting.tell(news, out)
+        advance = max(upto - self._told_upto, 0) if self._meeting.known else 0
+        heard = self._meeting.heard - self._heard_told if self._meeting.known else 0
+        if self._owed or advance or heard:
+            # It comes after the states: when the peer looks at what was refused, it knows every one of them.
+            out.append(Send(encode(Ack(self._owed, advance, heard, tuple(refused)))))
+        self._told_upto += advance
+        self._heard_told += heard
+        self._owed = self._heard_acks = self._meeting.learned = 0
         self._ack_due = None
+
+    def _untold(self, news: dict[LogId, None]) -> int:
+        """Up to which change number the peer knows everything, once it is told these news, to which this adds."""
+        upto = self._frontier.upto
+        for log in self._frontier.since(self._told_upto):
+            if log in news or not reconciled(log) or not self._agreed(log):
+                continue
+            view = self._peer.log(log)
+            if view.told == self._frontier.settled(log):
+                continue
+            if view.owes or view.queued:
+                upto = min(upto, self._frontier.number(log) - 1)  # It will hear of this one when it is pushed.
+            else:
+                news[log] = None
+        return upto
 
     # Shared.
 
-    def _states(self, logs: Iterable[LogId]) -> Iterable[tuple[State, ...]]:
-        """What we have settled of these logs, in parts that fit into one record each."""
-        part: list[State] = []
-        size = _STATES_HEAD_BYTES
-        for log in logs:
-            reference = self._names.mention(log)
-            if reference is None:
-                continue  # Beyond LOGS_MAX: left unsaid, so the peer may push what we have.
-            ours = self._logs[log]
-            self._peer.log(log).told = ours.settled
-            state = State(reference, ours.settled, ours.tip[:TIP_BYTES])
-            if len(ours.settled.spans) > RANGES_MAX:
-                state = State(reference, Ranges(ours.settled.spans[:RANGES_MAX]), b"")
-            size += state_bytes(state)
-            if size > STATES_BYTES_MAX and part:
-                yield tuple(part)
-                part, size = [], _STATES_HEAD_BYTES + state_bytes(state)
-            part.append(state)
-        if part:
-            yield tuple(part)
+    def _wake_at(self, when: float, out: list[Output]) -> None:
+        if self._wake is None or self._wake > when:
+            self._wake = when
+            out.append(WakeAt(when))
+
+    @property
+    def _has_to_come(self) -> bool:
+        """The peer should be pushing, and nothing of it is being taken."""
+        return self._meeting.known and not self._taking and self._sharing.awaits
 
     @property
     def _has_all(self) -> bool:
         """The peer is known, and has nothing that we lack and may still get."""
-        return self._open == _LANES and not self._peer.awaited
+        return self._meeting.known and not self._peer.awaited
 
     def _judge_level(self, out: list[Output]) -> None:
-        level = self._has_all and not self._taking and self._push.idle
+        level = self._has_all and self._meeting.told and not self._taking and self._push.idle
         if level and not self._level:
             out.append(Level())
             self._was_level = True
         self._level = level
 
-    def _resolve(self, reference: bytes | int) -> LogId:
-        log = self._names.resolve(reference)
-        if not self._agreed_lanes >> log.lane & 1:
+    def _agreed(self, log: LogId) -> bool:
+        return bool(self._meeting.agreed_lanes >> log.lane & 1)
+
+    def _resolve(self, ref: LogRef) -> LogId:
+        log = self._names.resolve(ref)
+        if not self._agreed(log):
             raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}")
         return log
-
-    def _resolve_pushed(self, reference: bytes | int) -> LogId:
-        self._expect_known()
-        return self._resolve(reference)
-
-    def _expect_known(self) -> None:
-        if self._open < _LANES:
-            raise RemoteProtocolError("vector-missing")
-
-
-def _by_lane(log: LogId) -> tuple[int, bytes]:
-    return log.lane, log.feed
 
 
 def _not_to_send(output: Output) -> bool:

@@ -1,39 +1,65 @@
-"""Records of the reconciliation protocol, version 1: values here, deterministic CBOR arrays on the wire.
+"""Records of the reconciliation protocol, version 2: values here, bytes on the wire. README.md has them byte by byte.
 
-Law 1: decode of any bytes is one Record or RemoteProtocolError. Law 2: decode(encode(record)) == record, and
-encode(decode(data)) == data. README.md, "Records", has them byte by byte.
+Law 1: decode of any bytes is one Record or RemoteProtocolError. Law 2: decode(encode(record)) == record.
+A record never says more than its type allows: bytes left over are an error.
 
-A log is its 17 bytes `feed 16 | lane 1` where its sender first mentions it in a session, and from then on the number
-of that mention, counted from 0. Which is which only the session knows; here it is a `LogRef`.
+How a log is named (LogRef): by the number of an earlier mention in the same direction, by its feed's number in the
+organisation's list, by a short tag of a feed that both are known to know, or in full. What which means only a session
+knows (names.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from sync import cbor
-from sync.limits import LANE_MAX, LOGS_MAX, RANGES_MAX, RECORD_BYTES_MIN, RUN_BYTES_MAX, RUN_ENTRIES_MAX, SEQ_END
-from sync.logs import TIP_BYTES
-from sync.ranges import NOTHING, Ranges, Span
+from sync.blocks import (
+    State,
+    pack_dense,
+    pack_spans,
+    pack_sparse,
+    read_dense,
+    read_spans,
+    read_sparse,
+    unzipped,
+    zipped,
+)
+from sync.feeds import CHECK_BYTES
+from sync.limits import (
+    HASHES_MAX,
+    LANE_MAX,
+    LOGS_MAX,
+    RECORD_BYTES_MIN,
+    RUN_BYTES_MAX,
+    RUN_ENTRIES_MAX,
+    SEQ_END,
+    SYMBOLS_MAX,
+)
+from sync.logs import CHAIN_BYTES, ROOT_BYTES, LogId
+from sync.octets import VARINT_END, Octets, RemoteProtocolError, malformed, varint
+from sync.ranges import Ranges
+from sync.refs import HASH_BYTES, Listed, LogRef, Tagged, pack_ref, read_ref
 
-WIRE_VERSION: Final = 1
-LOG_BYTES: Final = 17
-RUN_OVERHEAD_BYTES: Final = 128  # A RUN beside its packed entries: 64 B, and 5 B for each entry's length, at most.
+__all__ = [
+    "Ack", "Ask", "Gone", "Hello", "Listed", "LogId", "LogRef", "Record", "RemoteProtocolError", "Run", "Sketch",
+    "Sketched", "State", "States", "Stop", "Tagged", "Unknown", "Vector", "Want", "decode", "encode",
+]  # fmt: skip
 
-HELLO, VECTOR, RUN, ACK, GONE = range(5)
-# 5 WANT, 6 STOP, 7 GETHDR, 8 FORK, 9 SKETCH, 10 DELTA: reserved for the next forms.
+WIRE_VERSION: Final = 2
+RUN_OVERHEAD_BYTES: Final = 96  # A RUN beside its packed entries: type, names, seq, prev and eight lengths, at most.
 
-LogRef: TypeAlias = bytes | int
+HELLO, STATES, RUN, ACK, GONE, WANT, STOP, ASK, SKETCH, SKETCHED, VECTOR = range(11)
 
 
-class RemoteProtocolError(Exception):
-    """The other node broke the protocol: hang up, keep what was good. `reason` is one stable word for counting."""
+class Remembered(NamedTuple):
+    """That the sender remembers its peer, and how far."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
+    since: int
+    """The sender's change number that it believes the peer to know: a delta tells what changed after it."""
+    epoch: int
+    """Lowest 16 bits of the peer's epoch."""
+    heard: int
+    """The peer's change number that the sender knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +67,45 @@ class Hello:
     """The first record of each side."""
 
     version: int
-    capabilities: int
-    """Bit set, up to 32 bits; none is defined in version 1. Unknown bits are ignored."""
-    root: bytes
-    """16 B over everything settled, see logs.root."""
     lanes: int
-    """Bit set of the lanes this side takes part in."""
+    """Bit set of the lanes this side takes part in, 4 bits."""
     record_bytes_max: int
-    """The largest record this side takes."""
+    """The largest record this side takes: a power of two, 2^14 to 2^29."""
+    known: int
+    """How many feeds of the organisation's list this side knows."""
+    check: bytes
+    """2 B that all who know these must agree on; empty if known is 0."""
+    epoch: int
+    """32 bits: another one is another database."""
+    upto: int
+    """Change number of all that is told here."""
+    root: bytes
+    """8 B, logs.root of everything settled."""
+    chain: bytes
+    """4 B, logs.chain of the same with the tips."""
+    memory: Remembered | None = None
+    delta: bool = False
+    """Whether the records that follow tell what changed after memory.since."""
+    hold: bool = False
+    """Push nothing but lane 0 before my first STOP: I am receiving from another node."""
 
 
-class State(NamedTuple):
-    """What the sender has settled of one log."""
+@dataclass(frozen=True, slots=True)
+class States:
+    """What the sender has settled of some logs."""
 
-    log: LogRef
-    settled: Ranges
-    tip: bytes
-    """First 8 B of the id of the entry at settled.top - 1; empty when not known."""
+    states: tuple[State, ...]
+    more: bool = False
+    """Whether another STATES follows that belongs to this one."""
+    rest: bool = False
+    """Of every log that is not told here I have settled just what you told me that you have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """A part of everything the sender has settled, by (lane, feed)."""
+    """A part of everything that the sender has settled."""
 
     more: bool
-    """Whether another part follows."""
     states: tuple[State, ...]
 
 
@@ -82,10 +122,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """RUNs processed since the last ACK, and the logs whose settled seqs the receiver of this should know anew."""
+    """RUNs dealt with since the last ACK, in the order they came; all of them settled but the refused ones."""
 
     runs_done: int
-    states: tuple[State, ...]
+    advance: int
+    """How much my change number has grown since I last told it; you know now everything up to it."""
+    heard: int
+    """How much of yours I have heard since I last said so."""
+    refused: tuple[int, ...] = ()
+    """Which of these runs, counted from 0, are not settled as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,207 +142,263 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Want:
+    """Push these, or, if none are named, go on with this log after a STOP."""
+
+    log: LogRef
+    seqs: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Do not push these logs until I want them. The first one ends `hold`."""
+
+    logs: tuple[LogRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """I do not know you: tell me everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """The next coded symbols over all my states, sketch.py's bytes."""
+
+    symbols: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sketched:
+    """The answer to a SKETCH. `more` > 0: send so many symbols. Otherwise it is solved, or given up."""
+
+    more: int
+    given_up: bool
+    hashes: tuple[bytes, ...]
+    """4 B each, the first of items that you have and I have not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
-    """A record type that version 1 does not have."""
+    """A record type that version 2 does not have."""
 
     kind: int
 
 
-Record: TypeAlias = Hello | Vector | Run | Ack | Gone | Unknown
+Spoken: TypeAlias = Hello | States | Vector | Run | Ack | Gone | Want | Stop | Ask | Sketch | Sketched
+Record: TypeAlias = Spoken | Unknown
+
+_REMEMBERS, _DELTA, _HOLD = 1, 2, 4
+_MORE, _REST, _ZIP = 1, 2, 8
+_PREV = 8
+_REFUSED, _HEARD = 1, 2
+_SOLVED, _GIVEN_UP = 1, 2
 
 
-def encode(record: Hello | Vector | Run | Ack | Gone) -> bytes:
-    return cbor.encode(_array(record))
-
-
-def _array(record: Hello | Vector | Run | Ack | Gone) -> list[object]:
+def encode(record: Spoken) -> bytes:
     match record:
         case Run(log, start, prev, packed):
-            return [RUN, log, start, prev, list(packed)]
-        case Ack(runs_done, states):
-            return [ACK, runs_done, [_state_array(state) for state in states]]
+            head = bytes((RUN | (len(packed) - 1 | (0 if prev is None else _PREV)) << 4,)) + pack_ref(log)
+            parts = [head, varint(start), prev or b""]
+            for entry in packed[:-1]:
+                parts += (varint(len(entry)), entry)
+            return b"".join((*parts, packed[-1]))
+        case Ack():
+            return _encode_ack(record)
+        case States(states, more, rest):
+            plain = pack_sparse(states)
+            body = zipped(plain)
+            return _head(STATES, more * _MORE | rest * _REST | (body != plain) * _ZIP) + body
         case Vector(more, states):
-            return [VECTOR, more, [_state_array(state) for state in states]]
+            plain = pack_dense(states)
+            body = zipped(plain)
+            return _head(VECTOR, more * _MORE | (body != plain) * _ZIP) + body
         case Gone(log, seqs):
-            return [GONE, log, _deltas(seqs.spans, 0)]
-        case Hello(version, capabilities, root, lanes, record_bytes_max):
-            return [HELLO, version, capabilities, root, lanes, record_bytes_max]
+            return _head(GONE) + pack_ref(log) + pack_spans(seqs, 0)
+        case Want(log, seqs):
+            return _head(WANT) + pack_ref(log) + (pack_spans(seqs, 0) if seqs else b"")
+        case Stop(logs):
+            return _head(STOP) + b"".join(map(pack_ref, logs))
+        case Ask():
+            return _head(ASK)
+        case Sketch(symbols):
+            return _head(SKETCH) + symbols
+        case Sketched(count, given_up, hashes):
+            if count:
+                return _head(SKETCHED) + varint(count)
+            return _head(SKETCHED, _GIVEN_UP if given_up else _SOLVED) + b"".join(hashes)
+        case Hello():
+            return _encode_hello(record)
+
+
+def _head(kind: int, flags: int = 0) -> bytes:
+    return bytes((kind | flags << 4,))
+
+
+def _encode_hello(hello: Hello) -> bytes:
+    memory = hello.memory
+    flags = (memory is not None) * _REMEMBERS | hello.delta * _DELTA | hello.hold * _HOLD
+    size = hello.record_bytes_max.bit_length() - 1 - RECORD_BYTES_MIN.bit_length() + 1
+    out = [_head(HELLO, flags), bytes((hello.version, hello.lanes | size << 4)), varint(hello.known), hello.check]
+    out += [hello.epoch.to_bytes(4), varint(hello.upto), hello.root, hello.chain]
+    if memory is not None:
+        out += [varint(hello.upto - memory.since), memory.epoch.to_bytes(2), varint(memory.heard)]
+    return b"".join(out)
+
+
+def _encode_ack(ack: Ack) -> bytes:
+    out = [_head(ACK, bool(ack.refused) * _REFUSED | bool(ack.heard) * _HEARD), varint(ack.runs_done)]
+    out.append(varint(ack.advance))
+    if ack.heard:
+        out.append(varint(ack.heard))
+    after = 0
+    for index in ack.refused:
+        out.append(varint(index - after))
+        after = index + 1
+    return b"".join(out)
 
 
 def decode(data: bytes, *, bytes_max: int) -> Record:
     """The one record in data. Raises RemoteProtocolError: record-oversized, record-malformed, run-bounds,
-    ranges-too-many."""
+    ranges-too-many, version-unsupported."""
     if len(data) > bytes_max:
         raise RemoteProtocolError("record-oversized", f"{len(data)} bytes, {bytes_max} allowed")
-    try:
-        value = cbor.decode(data, bytes_max=bytes_max)
-    except cbor.CborError as error:
-        raise RemoteProtocolError("record-malformed", str(error)) from None
-    items = _list(value)
-    kind = _integer(items[0] if items else None, 2**32)
-    rest = items[1:]
-    match kind:
+    octets = Octets(data)
+    first = octets.take(1)[0]
+    flags = first >> 4
+    match first & 15:
         case 2:
-            return _run(rest)
+            return _run(octets, flags)
         case 3:
-            return _ack(rest)
+            return _ack(octets, flags)
         case 1:
-            return _vector(rest)
+            return _states(octets, flags)
         case 4:
-            return _gone(rest)
+            _only(flags, 0)
+            return Gone(read_ref(octets), _seqs(octets))
+        case 5:
+            _only(flags, 0)
+            return Want(read_ref(octets), _seqs(octets) if octets.left else Ranges())
+        case 6:
+            return _stop(octets, flags)
+        case 7:
+            _only(flags, 0)
+            octets.end()
+            return Ask()
+        case 8:
+            _only(flags, 0)
+            return Sketch(octets.rest())
+        case 9:
+            return _sketched(octets, flags)
+        case 10:
+            _only(flags, _MORE | _ZIP)
+            return Vector(bool(flags & _MORE), read_dense(unzipped(octets.rest(), bool(flags & _ZIP))))
         case 0:
-            return _hello(rest)
-        case _:
+            return _hello(octets, flags)
+        case kind:
             return Unknown(kind)
 
 
-def state_bytes(state: State) -> int:
-    """The size of one state inside a record."""
-    ranges = _deltas(_above(state.settled), state.settled.next)
-    size = 1 + (1 + LOG_BYTES if isinstance(state.log, bytes) else _head_bytes(state.log))
-    size += _head_bytes(state.settled.next) + _head_bytes(len(ranges)) + sum(map(_head_bytes, ranges))
-    return size + 1 + len(state.tip)
+def _only(flags: int, allowed: int) -> None:
+    if flags & ~allowed:
+        raise malformed("flags")
 
 
-def _head_bytes(number: int) -> int:
-    """The size of a CBOR head that carries this number (RFC 8949 section 3)."""
-    return 1 if number < 24 else 2 if number < 2**8 else 3 if number < 2**16 else 5 if number < 2**32 else 9
+def _hello(octets: Octets, flags: int) -> Hello:
+    version, lanes = octets.take(2)
+    if version < WIRE_VERSION:
+        raise RemoteProtocolError("version-unsupported", f"version {version}")
+    known = octets.varint(LOGS_MAX)
+    check = octets.take(CHECK_BYTES) if known else b""
+    epoch, upto = int.from_bytes(octets.take(4)), octets.varint()
+    root, chain = octets.take(ROOT_BYTES), octets.take(CHAIN_BYTES)
+    memory: Remembered | None = None
+    if flags & _REMEMBERS:
+        since = upto - octets.varint()
+        if since < 0:
+            raise malformed("since")
+        memory = Remembered(since, int.from_bytes(octets.take(2)), octets.varint())
+    if version == WIRE_VERSION:  # A later version may say more in its HELLO; what this one reads stays where it is.
+        _only(flags, _REMEMBERS | _DELTA | _HOLD)
+        octets.end()
+    if flags & _DELTA and memory is None:
+        raise malformed("a delta without a memory")
+    size = RECORD_BYTES_MIN << (lanes >> 4)
+    return Hello(
+        version, lanes & 15, size, known, check, epoch, upto, root, chain, memory,
+        bool(flags & _DELTA), bool(flags & _HOLD),
+    )  # fmt: skip
 
 
-def _state_array(state: State) -> list[object]:
-    log, settled, tip = state
-    return [log, settled.next, _deltas(_above(settled), settled.next), tip]
+def _states(octets: Octets, flags: int) -> States:
+    _only(flags, _MORE | _REST | _ZIP)
+    states = read_sparse(unzipped(octets.rest(), bool(flags & _ZIP)))
+    return States(states, bool(flags & _MORE), bool(flags & _REST))
 
 
-def _above(settled: Ranges) -> Sequence[Span]:
-    """The spans above `next`."""
-    return settled.spans[1:] if settled.next else settled.spans
-
-
-def _deltas(spans: Iterable[Span], at: int) -> list[int]:
-    """Each span as its distance from the end of the one before it, and its length."""
-    flat: list[int] = []
-    for start, stop in spans:
-        flat += (start - at, stop - start)
-        at = stop
-    return flat
-
-
-def _hello(items: list[object]) -> Hello:
-    # A later version may say more in its HELLO; what version 1 reads of it stays where it is.
-    version = _integer(items[0] if items else None, 2**16)
-    if version < 1 or len(items) < 5 or (version == WIRE_VERSION and len(items) != 5):
-        raise _malformed("HELLO")
-    record_bytes_max = _integer(items[4], 2**32)
-    if record_bytes_max < RECORD_BYTES_MIN:
-        raise _malformed("HELLO of a peer that takes no VECTOR chunk")
-    root = _octets(items[2])
-    if len(root) != 16:
-        raise _malformed("root")
-    return Hello(version, _integer(items[1], 2**32), root, _integer(items[3], 2**8), record_bytes_max)
-
-
-def _vector(items: list[object]) -> Vector:
-    more, states = _exactly(items, 2)
-    if more is not True and more is not False:
-        raise _malformed("VECTOR")
-    return Vector(more, _states(states))
-
-
-def _run(items: list[object]) -> Run:
-    log, start, prev, packed = _exactly(items, 4)
-    entries = tuple(map(_octets, _list(packed)))
-    first = _integer(start, SEQ_END)
-    if not 1 <= len(entries) <= RUN_ENTRIES_MAX or first + len(entries) > SEQ_END or not all(entries):
-        raise RemoteProtocolError("run-bounds", f"{len(entries)} entries from {first}")
-    if len(entries) > 1 and sum(map(len, entries)) > RUN_BYTES_MAX:
+def _run(octets: Octets, flags: int) -> Run:
+    log = read_ref(octets)
+    start = octets.varint(SEQ_END)
+    prev = octets.take(32) if flags & _PREV else None
+    count = (flags & 7) + 1
+    entries = [octets.take(octets.varint(RUN_BYTES_MAX)) for _ in range(count - 1)]
+    entries.append(octets.rest())
+    if start + count > SEQ_END or not all(entries):
+        raise RemoteProtocolError("run-bounds", f"{count} entries from {start}")
+    if count > 1 and sum(map(len, entries)) > RUN_BYTES_MAX:
         raise RemoteProtocolError("run-bounds", "several entries, too long together")
-    link = None if prev is None else _octets(prev)
-    if link is not None and (len(link) != 32 or first == 0):
-        raise _malformed("prev")
-    return Run(_log(log), first, link, entries)
+    if prev is not None and start == 0:
+        raise malformed("prev")
+    assert count <= RUN_ENTRIES_MAX
+    return Run(log, start, prev, tuple(entries))
 
 
-def _ack(items: list[object]) -> Ack:
-    runs_done, states = _exactly(items, 2)
-    return Ack(_integer(runs_done, 2**32), _states(states))
+def _ack(octets: Octets, flags: int) -> Ack:
+    _only(flags, _REFUSED | _HEARD)
+    runs_done, advance = octets.varint(VARINT_END), octets.varint()
+    heard = octets.varint() if flags & _HEARD else 0
+    refused: list[int] = []
+    if flags & _REFUSED:
+        after = 0
+        while octets.left:
+            refused.append(after + octets.varint())
+            after = refused[-1] + 1
+        if not refused or after > runs_done:
+            raise malformed("refused runs")
+    octets.end()
+    if (flags & _HEARD and not heard) or not (runs_done or advance or heard):
+        raise RemoteProtocolError("ack-empty")
+    return Ack(runs_done, advance, heard, tuple(refused))
 
 
-def _gone(items: list[object]) -> Gone:
-    log, ranges = _exactly(items, 2)
-    spans = _spans(ranges, 0, touching=True)
-    if not spans:
-        raise _malformed("GONE")
-    return Gone(_log(log), Ranges(spans))
+def _stop(octets: Octets, flags: int) -> Stop:
+    _only(flags, 0)
+    logs: list[LogRef] = []
+    while octets.left:
+        logs.append(read_ref(octets))
+    return Stop(tuple(logs))
 
 
-def _states(value: object) -> tuple[State, ...]:
-    return tuple(_state(item) for item in _list(value))
+def _sketched(octets: Octets, flags: int) -> Sketched:
+    if not flags:
+        count = octets.varint(SYMBOLS_MAX + 1)
+        octets.end()
+        if not count:
+            raise malformed("no symbols wanted")
+        return Sketched(count, False, ())
+    data = octets.rest()
+    if flags not in (_SOLVED, _GIVEN_UP) or len(data) % HASH_BYTES or (flags == _GIVEN_UP and data):
+        raise malformed("answer to a sketch")
+    if len(data) > HASHES_MAX * HASH_BYTES:
+        raise malformed("too many unknown items")
+    hashes = tuple(data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES))
+    return Sketched(0, flags == _GIVEN_UP, hashes)
 
 
-def _state(value: object) -> State:
-    log, after, ranges, tip = _exactly(_list(value), 4)
-    end = _integer(after, SEQ_END + 1)
-    spans = _spans(ranges, end, touching=False)
-    known = _octets(tip)
-    if len(known) not in (0, TIP_BYTES):
-        raise _malformed("tip")
-    if end:
-        spans = ((0, end), *spans)
-    if known and not spans:
-        raise _malformed("tip of an empty log")
-    return State(_log(log), Ranges(spans) if spans else NOTHING, known)
+def _seqs(octets: Octets) -> Ranges:
+    spans = read_spans(octets, 0)
+    octets.end()
+    return Ranges(spans)
 
 
-def _spans(value: object, at: int, *, touching: bool) -> tuple[Span, ...]:
-    """Spans from distances and lengths. Only the first one of a GONE may begin where counting begins."""
-    flat = _list(value)
-    if len(flat) > 2 * RANGES_MAX:
-        raise RemoteProtocolError("ranges-too-many", f"{len(flat) // 2} in one state")
-    if len(flat) % 2:
-        raise _malformed("ranges")
-    spans: list[Span] = []
-    for index in range(0, len(flat), 2):
-        gap, length = _integer(flat[index], SEQ_END), _integer(flat[index + 1], SEQ_END + 1)
-        start = at + gap
-        at = start + length
-        if not length or at > SEQ_END or not (gap or (touching and not index)):
-            raise _malformed("ranges")
-        spans.append((start, at))
-    return tuple(spans)
-
-
-def _log(value: object) -> LogRef:
-    if isinstance(value, bytes):
-        if len(value) != LOG_BYTES or value[-1] > LANE_MAX:
-            raise _malformed("log")
-        return value
-    return _integer(value, LOGS_MAX)
-
-
-def _integer(value: object, end: int) -> int:
-    if type(value) is not int or not 0 <= value < end:
-        raise _malformed("integer")
-    return value
-
-
-def _octets(value: object) -> bytes:
-    if type(value) is not bytes:
-        raise _malformed("bytes")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if type(value) is not list:
-        raise _malformed("array")
-    return value
-
-
-def _exactly(items: list[object], count: int) -> list[object]:
-    if len(items) != count:
-        raise _malformed("number of elements")
-    return items
-
-
-def _malformed(what: str) -> RemoteProtocolError:
-    return RemoteProtocolError("record-malformed", what)
+assert LANE_MAX == 3  # Two bits in every name of a log.

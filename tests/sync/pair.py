@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
+from itertools import count
 from typing import TypeAlias, assert_never
 
+from sync.feeds import FeedList
+from sync.frontier import Frontier
 from sync.logs import LogId, LogState
-from sync.names import Names
+from sync.memory import Memory
 from sync.ranges import NOTHING, Ranges
 from sync.session import (
+    AskDrained,
+    Drained,
     Hangup,
     Input,
     Level,
     LogsGrew,
+    Noticed,
     Output,
     PeerSettled,
     ReadRun,
@@ -27,12 +34,14 @@ from sync.session import (
     RunRead,
     Send,
     Session,
+    SourceFree,
     Started,
     TakeRun,
     TimeCame,
     WakeAt,
 )
-from sync.wire import Ack, Gone, Record, Run, Vector, decode
+from sync.sources import Sources
+from sync.wire import Record, decode
 
 Choose: TypeAlias = Callable[[int], int]
 """Which of so many things happens next."""
@@ -51,21 +60,51 @@ def entry_id(packed: bytes) -> bytes:
 
 
 class Node:
-    """What a node holds and has given up, as far as sessions care."""
+    """What a node holds and has given up, and what it keeps of its peers, as far as sessions care."""
 
-    def __init__(self, held: dict[LogId, Ranges] | None = None, *, size: int = 0, large: LogId | None = None) -> None:
+    def __init__(
+        self,
+        held: dict[LogId, Ranges] | None = None,
+        *,
+        size: int = 0,
+        large: LogId | None = None,
+        feeds: FeedList | None = None,
+        epoch: int = 1,
+    ) -> None:
         self._size = size
         self._large = large
         self.entries: dict[LogId, dict[int, bytes]] = {}
         self.gone: dict[LogId, Ranges] = {}
         self.branches: dict[LogId, tuple[int, str]] = {}
-        self.states: dict[LogId, LogState] = {}
+        self.frontier = Frontier(epoch, feeds)
+        self.sources = Sources()
+        self.memories: dict[object, Memory] = {}
+        self.pasts: dict[int, dict[LogId, Ranges]] = {0: {}}
         self.forks: list[tuple[LogId, int]] = []
         self.refused: list[tuple[LogId, int]] = []
         self.refuses: Callable[[LogId, int], bool] = lambda log, seq: False
         self.ends: list[End] = []
         for of, seqs in (held or {}).items():
             self.write(of, seqs)
+
+    @property
+    def states(self) -> dict[LogId, LogState]:
+        return self.frontier.states
+
+    def recall(self, peer: object) -> Memory | None:
+        """What is kept of a peer, its views completed with what we had at its base, as a store does it."""
+        memory = self.memories.get(peer)
+        if memory is None:
+            return None
+        then = self.pasts[memory.base]
+        views = {of: then.get(of, NOTHING) for of in self.frontier.since(memory.base)}
+        return replace(memory, views={**views, **memory.views})
+
+    def keep(self, peer: object, session: Session) -> None:
+        memory = session.memory()
+        if memory is not None:
+            self.pasts[memory.base] = self.settled()
+            self.memories[peer] = memory
 
     def branch(self, of: LogId, seq: int) -> str:
         """Which story of this log's author the node has heard."""
@@ -78,19 +117,23 @@ class Node:
             for seq in range(start, stop):
                 size = 3_000 if of == self._large else self._size
                 mine[seq] = entry(of, seq, self.branch(of, seq), size)
-        self._settle(of, seqs)
+        self.grow(self._settle(of, seqs))
 
     def give_up(self, of: LogId, seqs: Ranges) -> None:
         self.gone[of] = self.gone.get(of, NOTHING).union(seqs)
         for start, stop in seqs.spans:
             for seq in range(start, stop):
                 self.entries.get(of, {}).pop(seq, None)
-        self._settle(of, seqs)
+        self.grow(self._settle(of, seqs))
 
-    def _settle(self, of: LogId, seqs: Ranges) -> None:
-        settled = self.states[of].settled.union(seqs) if of in self.states else seqs
+    def _settle(self, of: LogId, seqs: Ranges) -> list[tuple[LogId, Ranges]]:
+        """One commit; what `grow` is to be told."""
+        settled = self.frontier.settled(of).union(seqs)
         newest = self.entries.get(of, {}).get(settled.top - 1)
-        self.states[of] = LogState(settled, entry_id(newest) if newest else b"")
+        number = self.frontier.upto + 1
+        before = self.frontier.change({of: LogState(settled, entry_id(newest) if newest else b"")}, number)
+        self.frontier.upto = number
+        return before
 
     def settled(self) -> dict[LogId, Ranges]:
         return {of: state.settled for of, state in self.states.items()}
@@ -111,8 +154,8 @@ class Node:
         gone = self.gone.get(order.log, NOTHING).intersect(Ranges(((order.start, order.stop),)))
         return RunRead(order.log, order.start, prev, tuple(packed), gone)
 
-    def take(self, order: TakeRun) -> tuple[RunDone, bool]:
-        """Whether it was taken, and whether anything is new."""
+    def take(self, order: TakeRun) -> tuple[RunDone, list[tuple[LogId, Ranges]]]:
+        """Whether it was taken, and what grew by it."""
         of, start, stop = order.log, order.start, order.start + len(order.packed)
         state = self.states.get(of, LogState(NOTHING, b""))
         mine = self.entries.setdefault(of, {})
@@ -125,31 +168,44 @@ class Node:
         self.forks += [(of, seq) for seq in contradicted]
         if contradicted or not can_link or self.refuses(of, start):
             self.refused.append((of, start))
-            return RunDone(of, start, stop - start, False), False
+            return RunDone(of, start, stop - start, False), []
         mine.update(zip(range(start, stop), order.packed, strict=True))
-        new = not state.settled.covers(start, stop)
-        self._settle(of, Ranges(((start, stop),)))
-        return RunDone(of, start, stop - start, True), new
+        before = self._settle(of, Ranges(((start, stop),)))
+        return RunDone(of, start, stop - start, True), before
 
-    def grow(self, *logs: LogId, now: float = 0.0) -> None:
+    def grow(self, before: list[tuple[LogId, Ranges]]) -> None:
+        """Every session hears of what grew; then sessions hear what is theirs now."""
         for end in self.ends:
-            end.tell(LogsGrew(logs), now)
+            if before:
+                end.tell(LogsGrew(tuple(before)), end.world.now)
+        self.share()
+
+    def share(self) -> None:
+        for number, logs in self.sources.take_due().items():
+            for end in self.ends:
+                if end.number == number:
+                    end.tell(SourceFree(tuple(logs)), end.world.now)
 
 
 class End:
     """One node's side of one session."""
 
-    def __init__(self, node: Node, session: Session) -> None:
+    def __init__(self, world: World, node: Node, session: Session, number: int, name: object) -> None:
+        self.world = world
         self.node = node
         self.session = session
+        self.number = number
+        self.name = name
+        """What the node calls its peer."""
         self.peer: End | None = None
         self.inbox: deque[bytes] = deque()
-        self.work: deque[ReadRun | TakeRun] = deque()
+        self.work: deque[ReadRun | TakeRun | AskDrained] = deque()
         self.sent: list[bytes] = []
         self.outputs: list[Output] = []
         self.levels = 0
         self.wake: float | None = None
         self.hangup: str | None = None
+        self.noticed: list[str] = []
         node.ends.append(self)
 
     def tell(self, event: Input, now: float) -> list[Output]:
@@ -163,29 +219,34 @@ class End:
                     self.sent.append(data)
                     if self.peer is not None:
                         self.peer.inbox.append(data)
-                case ReadRun() | TakeRun():
+                case ReadRun() | TakeRun() | AskDrained():
                     self.work.append(output)
                 case Level():
                     self.levels += 1
                 case WakeAt(when):
-                    self.wake = when
+                    self.wake = when if self.wake is None else min(self.wake, when)
                 case Hangup(reason):
                     self.hangup = reason
+                case Noticed(reason):
+                    self.noticed.append(reason)
                 case PeerSettled():
                     pass
                 case _:
                     assert_never(output)
+        self.node.share()
         return outputs
 
     def do_work(self, now: float) -> None:
         order = self.work.popleft()
-        if isinstance(order, ReadRun):
-            self.tell(self.node.read(order), now)
-            return
-        done, new = self.node.take(order)
-        if new:
-            self.node.grow(order.log, now=now)
-        self.tell(done, now)
+        match order:
+            case ReadRun():
+                self.tell(self.node.read(order), now)
+            case AskDrained():
+                self.tell(Drained(), now)
+            case TakeRun():
+                done, before = self.node.take(order)
+                self.node.grow(before)
+                self.tell(done, now)
 
 
 class World:
@@ -195,13 +256,27 @@ class World:
         self.now = 100.0
         self.ends: list[End] = []
         self.steps = 0
+        self._numbers = count(1)
+        self._salts = 0
         self._choose = choose or (lambda count: self.steps % count)
 
-    def connect(self, a: Node, b: Node, *, record_bytes_max: int = 163_840, lanes: tuple[int, int] = (7, 7)) -> None:
-        ends = [
-            End(node, Session(node.states, record_bytes_max=record_bytes_max, lanes=mask))
-            for node, mask in zip((a, b), lanes, strict=True)
-        ]
+    def connect(
+        self, a: Node, b: Node, *, record_bytes_max: int = 163_840, lanes: tuple[int, int] = (15, 15), salt: bytes = b""
+    ) -> None:
+        ends: list[End] = []
+        for node, other, mask in ((a, b, lanes[0]), (b, a, lanes[1])):
+            number = next(self._numbers)
+            session = Session(
+                node.frontier,
+                record_bytes_max=record_bytes_max,
+                salt=salt or str(self._salts).encode(),
+                memory=node.recall(id(other)),
+                sources=node.sources,
+                number=number,
+                lanes=mask,
+            )
+            ends.append(End(self, node, session, number, id(other)))
+        self._salts += 1
         ends[0].peer, ends[1].peer = ends[1], ends[0]
         self.ends += ends
         for end in ends:
@@ -210,7 +285,9 @@ class World:
     def cut(self) -> None:
         """Every link breaks, with all that was on it; orders under way are dropped with their sessions."""
         for end in self.ends:
-            end.node.ends.clear()
+            end.node.keep(end.name, end.session)
+            end.node.ends.remove(end)
+            end.node.sources.leave(end.number)
         self.ends.clear()
 
     def step(self) -> bool:
@@ -242,10 +319,12 @@ class World:
 
 
 def meet(a: Node, b: Node, choose: Choose | None = None) -> World:
-    """One whole session."""
+    """One whole session; both remember it."""
     world = World(choose)
     world.connect(a, b)
     world.run()
+    for end in world.ends:
+        end.node.keep(end.name, end.session)
     return world
 
 
@@ -263,22 +342,17 @@ def records(end: End) -> list[Record]:
 
 
 def sent_entries(end: End) -> list[tuple[LogId, int]]:
-    """(log, seq) of every entry an end has pushed, in order."""
-    names = Names()
+    """(log, seq) of every entry an end has pushed and the other has got, in order."""
+    assert end.peer is not None
     pushed: list[tuple[LogId, int]] = []
-    for record in records(end):
-        match record:
-            case Run(reference, start, _, packed):
-                of = names.resolve(reference)
-                pushed += [(of, seq) for seq in range(start, start + len(packed))]
-            case Vector(_, states) | Ack(_, states):
-                for state in states:
-                    names.resolve(state.log)
-            case Gone(reference, _):
-                names.resolve(reference)
-            case _:
-                pass
+    for output in end.peer.outputs:
+        if isinstance(output, TakeRun):
+            pushed += [(output.log, seq) for seq in range(output.start, output.start + len(output.packed))]
     return pushed
+
+
+def sent_bytes(*ends: End) -> int:
+    return sum(len(data) for end in ends for data in end.sent)
 
 
 def has_after(mine: Node, theirs: Node) -> dict[LogId, set[int]]:
