@@ -96,7 +96,7 @@ class Decoder:
         cells.reach(stop)
         for index, symbol in enumerate(symbols, start):
             cells.values[index] ^= symbol.sum << _CHECK_BITS | symbol.check
-            cells.counts[index] += symbol.count
+            cells.counts[index] += symbol.size
         self._fed = stop
         self._peel(list(range(start, stop)))
         # Every item is in symbol 0, so it alone tells that nothing is left. The others may only agree.
@@ -193,7 +193,7 @@ def _hashed(item: int) -> tuple[int, int]:
 def encode_symbols(symbols: Iterable[Symbol]) -> bytes:
     """Symbols one after another: sum 8 | check 4 | count, zigzag and then LEB128 in 1 to 5 bytes. Mostly 13 or 14 B."""
     return b"".join(
-        each.sum.to_bytes(ITEM_BYTES) + each.check.to_bytes(CHECK_BYTES) + _counted(each.count) for each in symbols
+        each.sum.to_bytes(ITEM_BYTES) + each.check.to_bytes(CHECK_BYTES) + _counted(each.size) for each in symbols
     )
 
 
