@@ -112,7 +112,7 @@ class Sketching:
 
     def _worth(self, symbols: list[Symbol]) -> int:
         """How many symbols are worth their bytes: symbol 0 counts the logs that a VECTOR would tell."""
-        theirs = abs(symbols[0].size) if symbols else 0
+        theirs = abs(symbols[0].count) if symbols else 0
         if abs(theirs - len(self._items)) > theirs // 8 + SYMBOLS_FIRST:
             return 0
         return min(theirs * _STATE_BYTES // SYMBOL_BYTES, SYMBOLS_MAX)
