@@ -51,6 +51,11 @@ class LogsGrew:
 
 
 @dataclass(frozen=True, slots=True)
+class Drained:
+    """The answer to one AskDrained."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimeCame:
     """It is as late as a WakeAt asked for, or later."""
 
@@ -63,6 +68,11 @@ class Send:
     """Send this record, after all earlier ones."""
 
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskDrained:
+    """Answer with one Drained when all that was sent so far has left this node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +125,4 @@ class Hangup:
     reason: str
 
 
-Output: TypeAlias = Send | ReadRun | TakeRun | PeerSettled | Level | WakeAt | Hangup
+Output: TypeAlias = Send | AskDrained | ReadRun | TakeRun | PeerSettled | Level | WakeAt | Hangup

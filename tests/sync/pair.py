@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TypeAlias, assert_never
 
+from sync.events import AskDrained
 from sync.logs import LogId, LogState
 from sync.names import Names
 from sync.ranges import NOTHING, Ranges
@@ -171,7 +172,7 @@ class End:
                     self.wake = when
                 case Hangup(reason):
                     self.hangup = reason
-                case PeerSettled():
+                case PeerSettled() | AskDrained():
                     pass
                 case _:
                     assert_never(output)
