@@ -29,6 +29,7 @@ from beepmesh.events import (
     Input,
     LevelReached,
     LinkDown,
+    LinkDrained,
     LinkId,
     LinkUp,
     MessageArrived,
@@ -40,6 +41,7 @@ from beepmesh.events import (
     ReopenEntries,
     SealWaiting,
     SendFrames,
+    TellDrained,
     TimeCame,
     WakeAt,
     WriteReceipts,
@@ -54,6 +56,7 @@ from beepmesh.store.contract import Batch, Fork, Place, ReadResult
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE, Fact
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
+from sync.events import AskDrained, Drained
 from sync.logs import LogId, LogState, RootSum
 from sync.ranges import Ranges
 from sync.session import (
@@ -201,6 +204,8 @@ class Engine:
                     self.count(FRAMING_FAULTS[broken])
                 self._talks.pop(link, None)
                 return self._links.forget(link)
+            case LinkDrained(link):
+                return self._to_session(link, Drained(), now)
             case EntriesRead(order, result):
                 return self._run_read(order.link, order.log, order.start, result, now)
             case BatchCommitted():
@@ -274,6 +279,8 @@ class Engine:
             match order:
                 case Send():
                     pass
+                case AskDrained():
+                    outputs.append(TellDrained(link))
                 case ReadRun():
                     outputs += self._read(link, order, now)
                 case TakeRun():

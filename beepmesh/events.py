@@ -43,6 +43,13 @@ class LinkDown:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkDrained:
+    """The answer to `TellDrained`."""
+
+    link: LinkId
+
+
+@dataclass(frozen=True, slots=True)
 class EntriesRead:
     """The answer to `ReadEntries`."""
 
@@ -97,6 +104,7 @@ Input: TypeAlias = (
     LinkUp
     | FrameReceived
     | LinkDown
+    | LinkDrained
     | EntriesRead
     | BatchCommitted
     | BatchFailed
@@ -111,6 +119,14 @@ Input: TypeAlias = (
 class SendFrames:
     link: LinkId
     frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TellDrained:
+    """Give LinkDrained once, when all frames given for this link before have left this process, as far as the link can
+    tell. A link that ends before gives only LinkDown."""
+
+    link: LinkId
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +244,7 @@ class JoinDecided:
 Told: TypeAlias = PeerJoined | PeerLeft | MessageArrived | LevelReached | JoinDecided
 Output: TypeAlias = (
     SendFrames
+    | TellDrained
     | HangUp
     | ReadEntries
     | ReopenEntries

@@ -15,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from typing import Final, ParamSpec, TypeVar
 
@@ -41,6 +42,7 @@ from beepmesh.events import (
     JoinDecided,
     LevelReached,
     LinkDown,
+    LinkDrained,
     LinkUp,
     MessageArrived,
     Output,
@@ -52,6 +54,7 @@ from beepmesh.events import (
     ReopenEntries,
     SealWaiting,
     SendFrames,
+    TellDrained,
     Told,
     WakeAt,
     WriteReceipts,
@@ -248,6 +251,9 @@ class Shell:
                 if port := self._ports.get(number):
                     if not port.send(frames):
                         self._engine.count("never-read")
+            case TellDrained(number):
+                if port := self._ports.get(number):
+                    port.tell_drained(partial(self._post, LinkDrained(number)))
             case HangUp(number, _, device):
                 if port := self._ports.get(number):
                     if device:

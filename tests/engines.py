@@ -35,6 +35,7 @@ from beepmesh.events import (
     JoinDecided,
     LevelReached,
     LinkDown,
+    LinkDrained,
     LinkUp,
     MessageArrived,
     Output,
@@ -46,6 +47,7 @@ from beepmesh.events import (
     ReopenEntries,
     SealWaiting,
     SendFrames,
+    TellDrained,
     TimeCame,
     Told,
     WakeAt,
@@ -117,6 +119,8 @@ class End(Protocol):
 
     def on_frame(self, link: int, frame: bytes) -> None: ...
 
+    def on_drained(self, link: int) -> None: ...
+
     def on_down(self, link: int) -> None: ...
 
 
@@ -126,8 +130,8 @@ class Cable:
 
     ends: tuple[End, End]
     numbers: tuple[int, int]
-    queues: tuple[deque[bytes], deque[bytes]] = field(default_factory=lambda: (deque(), deque()))
-    """Towards the first end, and towards the second."""
+    queues: tuple[deque[bytes | None], deque[bytes | None]] = field(default_factory=lambda: (deque(), deque()))
+    """Towards the first end, and towards the second. None: whoever sends there hears that all before it has left."""
     ending: list[bool] = field(default_factory=lambda: [False, False])
     """Towards an end: whether nothing follows what is in its queue."""
     down: list[bool] = field(default_factory=lambda: [False, False])
@@ -141,6 +145,11 @@ class Cable:
                 self.frames_sent += 1
                 self.bytes_sent += len(frame)
                 self.queues[towards].append(frame)
+
+    def tell_drained(self, link: int) -> None:
+        towards = 1 - self.numbers.index(link)
+        if not self.ending[towards]:
+            self.queues[towards].append(None)
 
     def hang_up(self, link: int) -> None:
         side = self.numbers.index(link)
@@ -159,7 +168,11 @@ class Cable:
     def deliver(self, side: int) -> None:
         end, number = self.ends[side], self.numbers[side]
         if self.queues[side]:
-            end.on_frame(number, self.queues[side].popleft())
+            frame = self.queues[side].popleft()
+            if frame is None:
+                self.ends[1 - side].on_drained(self.numbers[1 - side])
+            else:
+                end.on_frame(number, frame)
         else:
             self.down[side] = True
             end.on_down(number)
@@ -304,6 +317,9 @@ class EngineNode:
     def on_frame(self, link: int, frame: bytes) -> None:
         self.give(FrameReceived(link, frame))
 
+    def on_drained(self, link: int) -> None:
+        self.give(LinkDrained(link))
+
     def on_down(self, link: int) -> None:
         self.give(LinkDown(link))
 
@@ -382,6 +398,8 @@ class EngineNode:
                     self._answered(orders, Reopened(order, self.home.unopened()))
                 case SendFrames(link, frames):
                     self._cables[link].send(link, frames)
+                case TellDrained(link):
+                    self._cables[link].tell_drained(link)
                 case HangUp(link):
                     self._cables[link].hang_up(link)
                 case WakeAt(when):

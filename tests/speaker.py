@@ -69,6 +69,9 @@ class Speaker:
                 case SessionRecord(data):
                     self.heard.append(wire.decode(data, bytes_max=RECORD_BYTES_MAX))
 
+    def on_drained(self, link: int) -> None:
+        """It never asks."""
+
     def on_down(self, link: int) -> None:
         self._ended = True
 

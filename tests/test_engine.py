@@ -18,6 +18,7 @@ from beepmesh.events import (
     FrameReceived,
     HomeChanged,
     LevelReached,
+    LinkDrained,
     PeerLeft,
     ReadEntries,
     SendFrames,
@@ -403,12 +404,13 @@ def test_what_passed_on_links_that_ended_is_kept_for_so_many_of_them() -> None:
     assert len(hq.engine._traffic) <= TRAFFIC_MAX
 
 
-def test_frames_for_a_link_that_has_ended_are_nobody_s() -> None:
+def test_frames_and_answers_of_a_link_that_has_ended_are_nobody_s() -> None:
     mesh = line("Headquarters", "Bilal")
     hq, _ = mesh.nodes
     (cable,) = mesh.cables
     cut(mesh, cable)
     assert hq.engine.handle(FrameReceived(cable.numbers[0], b"late"), mesh.now) == []
+    assert hq.engine.handle(LinkDrained(cable.numbers[0]), mesh.now) == []
     assert hq.engine.flush() == []
 
 
