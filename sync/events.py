@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sync.limits import RUN_BYTES_MAX
 from sync.logs import LogId
 from sync.ranges import Ranges
 
@@ -30,7 +31,9 @@ class RunRead:
     packed: tuple[bytes, ...]
     """Consecutive entries from start on; at least one, if the entry at start is held."""
     gone: Ranges
-    """What of the span is settled and not held."""
+    """What of the span is settled and not held, or not to be had from here."""
+    ends: tuple[int, ...] = ()
+    """Where to cut `packed` into runs: exclusive, ascending, the last one its length. Empty: wherever you like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,10 @@ class ReadRun:
     start: int
     stop: int
     bytes_max: int
-    """Packed bytes, unless the first entry alone is larger."""
+    """Packed bytes, unless the first entry alone is larger; enough for the largest run there may be."""
     with_prev: bool
+    run_bytes_max: int = RUN_BYTES_MAX
+    """How many packed bytes a run should have at most, if there is a choice."""
 
 
 @dataclass(frozen=True, slots=True)

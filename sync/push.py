@@ -112,7 +112,7 @@ class Push:
             view.compare(prev)
         # The store could neither give nor excuse the first entry: for this session that is the same as gone.
         gone = Ranges(((start, stop),)) if not packed and not gone else gone.intersect(Ranges(((end, stop),)))
-        unsent = self._prepare(lane, view, start, prev, packed)
+        unsent = self._prepare(lane, view, start, prev, packed, event.ends)
         if unsent < end:
             gone = gone.add(unsent, unsent + 1)
         view.put_back(gone.gaps(unsent, stop))
@@ -162,12 +162,21 @@ class Push:
         lane.reads += 1
         out.append(ReadRun(view.log, start, stop, bytes_max, with_prev))
 
-    def _prepare(self, lane: _Lane, view: PeerLog, start: int, prev: bytes | None, packed: tuple[bytes, ...]) -> int:
+    def _prepare(
+        self,
+        lane: _Lane,
+        view: PeerLog,
+        start: int,
+        prev: bytes | None,
+        packed: tuple[bytes, ...],
+        ends: tuple[int, ...],
+    ) -> int:
         """Cut entries into runs; the seq of the first that fits into no record of the peer's, or the end."""
         single_bytes_max = self.record_bytes_max - RUN_OVERHEAD_BYTES
         begin = size = 0
         for index, entry in enumerate(packed):
-            if size and (size + len(entry) > RUN_BYTES_MAX or index - begin == RUN_ENTRIES_MAX):
+            full = size + len(entry) > RUN_BYTES_MAX or index - begin == RUN_ENTRIES_MAX
+            if size and (index in ends if ends else full):
                 lane.ready.append(_Ready(view, start + begin, prev, packed[begin:index], size))
                 begin, size, prev = index, 0, None
             if len(entry) > single_bytes_max:
