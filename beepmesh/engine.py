@@ -1,6 +1,7 @@
 """The whole node as one machine: links in, orders out. It routes; what it routes to decides.
 
-    frames -> Links -> Session -> Intake -> Reader -> Commit -> (durable) -> Session.ACK, other sessions, receipts
+    frames -> Links -> Session -> Intake.judge -> ProveRuns -> Intake.take -> Reader -> Commit -> (durable)
+        -> Session.ACK, other sessions, receipts
 
 Laws
 1. Nothing is acknowledged, passed on or shown before the commit that holds it has succeeded.
@@ -11,9 +12,9 @@ A node has one engine; whoever drives it (node.py, a simulator) calls `handle` f
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from beepmesh.channel import RECORD_BYTES_MAX
@@ -36,9 +37,11 @@ from beepmesh.events import (
     Output,
     PeerLeft,
     ProveForks,
+    ProveRuns,
     ReadEntries,
     Reopened,
     ReopenEntries,
+    RunsProved,
     SealWaiting,
     SendFrames,
     TellDrained,
@@ -46,12 +49,15 @@ from beepmesh.events import (
     WakeAt,
     WriteReceipts,
 )
+from beepmesh.forks import proves
 from beepmesh.intake import Intake
 from beepmesh.links import Happened, Links, Said, Welcomed
 from beepmesh.messages.entry import Entry, pack
 from beepmesh.messages.inbox import Payload
 from beepmesh.messages.lifetimes import LANE_URGENT
+from beepmesh.proving import Offer, Proof, cut, prove_each
 from beepmesh.reading import Reader
+from beepmesh.recent import Recent
 from beepmesh.store.contract import Batch, Fork, Place, ReadResult
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE, Fact
 from beepmesh.trust.identity import Identity
@@ -80,10 +86,11 @@ from sync.session import WakeAt as SessionWakeAt
 
 REFUSALS_MAX: Final = 64  # Runs refused on one link before it is closed: a peer that checks would have refused them.
 # Except for these: a peer may have taken such entries before it could know - that the author was put out, or whoever
-# vouched for him - or have erased their bodies by a clock that ran ahead; and where two push the same log at once, each
-# builds on what the other one had not sent yet.
+# vouched for him - or have erased their bodies by a clock that ran ahead; where two push the same log at once, each
+# builds on what the other one had not sent yet; and signatures may have been spoiled before they came to him.
 BLAMELESS: Final = frozenset(
     {"log-frozen", "feed-revoked", "unknown-feed", "certificate-expired", "body-missing", "no-predecessor"}
+    | {"signature-spoiled", "fork-unproved"}
 )
 # What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
 FRAMING_FAULTS: Final = {
@@ -92,8 +99,7 @@ FRAMING_FAULTS: Final = {
     "silent": "handshake-timeout",
 }
 TRAFFIC_MAX: Final = 256  # Links whose count is kept, ended ones too until somebody asks.
-ENTRY_BYTES: Final = 1_024  # What an entry takes here beside its body, so that empty ones are bounded too.
-RECENT_BYTES_MAX: Final = 2 * 1024 * 1024  # Entries just committed, kept so that passing them on reads no disk.
+MARKS_MAX: Final = 1_024  # Signatures checked for a push and not yet noted; what is forgotten is checked again.
 
 
 @dataclass(slots=True)
@@ -108,6 +114,8 @@ class _Pending:
     pending_remove: list[Place] = field(default_factory=list)
     peer_settled: dict[tuple[bytes, LogId], Ranges] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    proved: set[bytes] = field(default_factory=set)
+    mended: list[Entry] = field(default_factory=list)
 
     def batch(self) -> Batch:
         return Batch(
@@ -119,6 +127,8 @@ class _Pending:
             pending_remove=tuple(self.pending_remove),
             peer_settled=tuple((device, log, settled) for (device, log), settled in self.peer_settled.items()),
             counts=dict(self.counts),
+            proved=frozenset(self.proved),
+            mended=tuple(self.mended),
         )
 
 
@@ -158,6 +168,7 @@ class Engine:
         entropy: Callable[[int], bytes],
     ) -> None:
         self._identity = identity
+        self._roster = roster
         self._states = states
         self._root = RootSum(states.items())
         self._links = Links(identity, roster, believed_s=believed_s, entropy=entropy, count=self.count)
@@ -172,8 +183,10 @@ class Engine:
         # Counts of commits that failed. They alone are no reason for another one, which would fail as well.
         self._uncounted: Counter[str] = Counter()
         self._taken: list[tuple[LinkId, LogId, int, int]] = []
-        self._recent: OrderedDict[tuple[LogId, int], Entry] = OrderedDict()
-        self._recent_bytes = 0
+        self._offers: list[tuple[LinkId, Offer]] = []
+        self._proving = 0
+        self._marks: list[Place] = []
+        self._recent = Recent()
 
     @property
     def peers(self) -> dict[bytes, LinkUp]:
@@ -207,7 +220,11 @@ class Engine:
             case LinkDrained(link):
                 return self._to_session(link, Drained(), now)
             case EntriesRead(order, result):
-                return self._run_read(order.link, order.log, order.start, result, now)
+                return self._run_read(order, result, now)
+            case RunsProved(order, proofs):
+                self._proving -= 1
+                settled = zip(order.offers, proofs, strict=True)
+                return [output for (link, offer), proof in settled for output in self._settle(link, offer, proof, now)]
             case BatchCommitted():
                 return self._committed(event, now)
             case BatchFailed(reason):
@@ -229,14 +246,21 @@ class Engine:
                 assert_never(event)
 
     def flush(self) -> list[Output]:
-        """The transaction that the events since the last one call for, if any."""
+        """The signatures to check, or else the transaction, that the events since the last one call for, if any."""
+        if self._offers:
+            offers, self._offers = tuple(self._offers), []
+            self._proving += 1
+            return [ProveRuns(offers)]
+        if self._proving:
+            return []
         pending, self._pending = self._pending, _Pending()
         if pending.batch() == _NOTHING:
             return []
         pending.counts += self._uncounted
         self._uncounted.clear()
         self._asked_counts.append(pending.counts)
-        return [Commit(pending.batch())]
+        marks, self._marks = tuple(self._marks), []
+        return [Commit(replace(pending.batch(), prove=marks))]
 
     def count(self, reason: str, times: int = 1) -> None:
         """Something was refused or dropped; it is written with the next commit."""
@@ -299,50 +323,73 @@ class Engine:
                     assert_never(order)
         return outputs
 
-    def _read(self, link: LinkId, order: ReadRun, now: float) -> list[Output]:
-        """From memory if it was committed a moment ago, else from the disk."""
-        entries: list[Entry] = []
-        total = 0
-        for seq in range(order.start, order.stop):
-            entry = self._recent.get((order.log, seq))
-            if entry is None:
-                return [ReadEntries(link, order.log, order.start, order.stop, order.bytes_max, order.with_prev)]
-            total += entry.body_bytes
-            if entries and total > order.bytes_max:
-                break
-            entries.append(entry)
-        prev = entries[0].prev if order.with_prev and order.start else None
-        return self._run_read(link, order.log, order.start, ReadResult(prev, tuple(entries), Ranges()), now)
+    def _read(self, link: LinkId, run: ReadRun, now: float) -> list[Output]:
+        order = ReadEntries(link, run.log, run.start, run.stop, run.bytes_max, run.with_prev, run.run_bytes_max)
+        read = self._recent.read(order)
+        return [order] if read is None else self._run_read(order, read, now)
 
-    def _run_read(self, link: LinkId, log: LogId, start: int, read: ReadResult, now: float) -> list[Output]:
-        talk = self._talks.get(link)
+    def _run_read(self, order: ReadEntries, read: ReadResult, now: float) -> list[Output]:
+        """Cut into runs that the peer can prove (proving.py)."""
+        talk, feed = self._talks.get(order.link), self._roster.feed(order.log.feed)
         if talk is None:
             return []
-        talk.traffic.sent += len(read.entries)
         packed = tuple(pack(entry) for entry in read.entries)
-        return self._to_session(link, RunRead(log, start, read.prev, packed, read.gone), now)
+        whole = order.start + len(packed) == order.stop
+        sizes = [len(data) for data in packed]
+        public = None if feed is None else feed.public
+        runs = cut(public, read, sizes, run_bytes_max=order.run_bytes_max, whole=whole)
+        self._recent.mend(runs.proved)
+        self._marks += (Place(entry.feed, entry.lane, entry.seq) for entry in runs.proved)
+        del self._marks[:-MARKS_MAX]
+        gone = read.gone
+        if runs.spoiled:
+            self.count("signature-spoiled", runs.spoiled)
+            gone = gone.add(order.start, order.start + runs.spoiled)
+        packed = packed[: runs.ends[-1] if runs.ends else 0]
+        talk.traffic.sent += len(packed)
+        return self._to_session(order.link, RunRead(order.log, order.start, read.prev, packed, gone, runs.ends), now)
 
     def _take(self, link: LinkId, talk: _Talk, run: TakeRun, now: float) -> list[Output]:
         talk.traffic.received += len(run.packed)
         try:
-            taken = self._intake.take(run.log, run.start, run.prev, run.packed, self._believed_s())
+            offer = self._intake.judge(run.log, run.start, run.prev, run.packed, self._believed_s())
         except Refused as refused:
-            self.count(refused.reason)
-            talk.refusals += refused.reason not in BLAMELESS
-            if talk.refusals > REFUSALS_MAX:
-                return self._close(link, "too-many-refusals")
-            return self._to_session(link, RunDone(run.log, run.start, len(run.packed), taken=False), now)
+            return self._refuse(link, RunDone(run.log, run.start, len(run.packed), taken=False), refused.reason, now)
+        if run.log.lane == LANE_URGENT:
+            return self._settle(link, offer, prove_each(offer), now)
+        self._offers.append((link, offer))
+        return []
+
+    def _settle(self, link: LinkId, offer: Offer, proof: Proof, now: float) -> list[Output]:
+        """A run whose signatures were checked; its link may have ended meanwhile."""
+        log, start, count = offer.log, offer.start, len(offer.entries)
+        try:
+            taken = self._intake.take(offer, proof, self._believed_s())
+        except Refused as refused:
+            return self._refuse(link, RunDone(log, start, count, taken=False), refused.reason, now)
         self._pending.counts += taken.counts
         self._pending.entries += taken.entries
         self._pending.entries += taken.overlapping
+        self._pending.proved |= taken.proved
+        self._pending.mended += taken.mended
         self._pending.facts += taken.facts
         self._pending.forks += taken.forks
-        self._taken.append((link, run.log, run.start, len(run.packed)))
+        self._taken.append((link, log, start, count))
         for entry in taken.entries:
             if entry.hints and not self._open(entry, None) and entry.lane == LANE_URGENT:
                 # Certificates come on lane 0 too, so only here may a message overtake its sender's.
                 self._pending.pending_add.append(Place(entry.feed, entry.lane, entry.seq))
         return []
+
+    def _refuse(self, link: LinkId, done: RunDone, reason: str, now: float) -> list[Output]:
+        self.count(reason)
+        talk = self._talks.get(link)
+        if talk is None:
+            return []
+        talk.refusals += reason not in BLAMELESS
+        if talk.refusals > REFUSALS_MAX:
+            return self._close(link, "too-many-refusals")
+        return self._to_session(link, done, now)
 
     def _open(self, entry: Entry, senders: list[bytes] | None) -> bool:
         try:
@@ -362,19 +409,26 @@ class Engine:
         outputs: list[Output] = []
         for fork in (*done.batch.forks, *done.result.forks):
             self._intake.freeze(fork.first.log)
-        forked = {fork.first.log: fork for fork in reversed(done.result.forks)}
-        if forked:
-            self._pending.counts["fork"] += len(done.result.forks)
-            # One proof ends a log: whoever signs a hundred contradictions must not make every node write a hundred.
-            outputs.append(ProveForks(tuple(forked.values())))
-        for entry in done.batch.entries:
-            if entry.log not in forked:  # Of these the store has kept what it held before.
-                self._remember(entry)
+        outputs += self._forked(done.result.forks)
+        self._remember(done)
         outputs += self._grew(done.result.states, now)
         taken, self._taken = self._taken, []
         for link, log, start, count in taken:
             outputs += self._to_session(link, RunDone(log, start, count, taken=True), now)
         return outputs + self._consequences(done.batch)
+
+    def _forked(self, forks: tuple[Fork, ...]) -> list[Output]:
+        """One proof ends a log: whoever signs a hundred contradictions must not make every node write a hundred."""
+        if not forks:
+            return []
+        shown: dict[LogId, Fork] = {}
+        for fork in forks:
+            feed = self._roster.feed(fork.first.feed)
+            if fork.first.log not in shown and feed is not None and proves(fork, feed.public):
+                shown[fork.first.log] = fork
+        told = sum(fork.first.log in shown for fork in forks)
+        self._pending.counts += Counter({"fork": told, "fork-unproved": len(forks) - told})
+        return [ProveForks(tuple(shown.values()))] if shown else []
 
     def _consequences(self, batch: Batch) -> list[Output]:
         outputs: list[Output] = [MessageArrived(payload) for payload in batch.payloads]
@@ -405,14 +459,16 @@ class Engine:
         known = self._states.get(log)
         return known is None or bool(state.settled.minus(known.settled))
 
-    def _remember(self, entry: Entry) -> None:
-        if (entry.log, entry.seq) in self._recent:
-            return
-        self._recent[(entry.log, entry.seq)] = entry
-        self._recent_bytes += ENTRY_BYTES + entry.body_bytes
-        while self._recent_bytes > RECENT_BYTES_MAX:
-            _, oldest = self._recent.popitem(last=False)
-            self._recent_bytes -= ENTRY_BYTES + oldest.body_bytes
+    def _remember(self, done: BatchCommitted) -> None:
+        """What is new, before `_states` says so: where something was held or a log has forked, the store knows best."""
+        forked = {fork.first.log for fork in done.result.forks}
+        fresh: list[Entry] = []
+        for entry in done.batch.entries:
+            known = self._states.get(entry.log)
+            if entry.log not in forked and (known is None or entry.seq not in known.settled):
+                fresh.append(entry)
+        self._recent.keep(fresh, done.batch.proved)
+        self._recent.mend(done.batch.mended)
 
     def _reopened(self, order: ReopenEntries, entries: list[Entry]) -> list[Output]:
         for entry in entries:

@@ -11,7 +11,9 @@ from typing import TypeAlias
 
 from beepmesh.channel import Door
 from beepmesh.messages.inbox import Payload
+from beepmesh.proving import Offer, Proof
 from beepmesh.store.contract import Batch, Committed, Fork, ReadResult
+from sync.limits import RUN_BYTES_MAX
 from sync.logs import LogId, LogState
 
 LinkId: TypeAlias = int
@@ -55,6 +57,14 @@ class EntriesRead:
 
     order: ReadEntries
     result: ReadResult
+
+
+@dataclass(frozen=True, slots=True)
+class RunsProved:
+    """The answer to `ProveRuns`: a proof for each offer, in their order."""
+
+    order: ProveRuns
+    proofs: tuple[Proof, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ Input: TypeAlias = (
     | LinkDown
     | LinkDrained
     | EntriesRead
+    | RunsProved
     | BatchCommitted
     | BatchFailed
     | HomeChanged
@@ -149,6 +160,16 @@ class ReadEntries:
     stop: int
     bytes_max: int
     with_prev: bool
+    run_bytes_max: int = RUN_BYTES_MAX
+    """Only for whoever cuts what was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProveRuns:
+    """Check the signatures of these runs, each from a link, by `proving.prove`, off the loop. No commit is ordered
+    before the answer."""
+
+    offers: tuple[tuple[LinkId, Offer], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +268,7 @@ Output: TypeAlias = (
     | TellDrained
     | HangUp
     | ReadEntries
+    | ProveRuns
     | ReopenEntries
     | Commit
     | Admit

@@ -49,9 +49,11 @@ from beepmesh.events import (
     PeerJoined,
     PeerLeft,
     ProveForks,
+    ProveRuns,
     ReadEntries,
     Reopened,
     ReopenEntries,
+    RunsProved,
     SealWaiting,
     SendFrames,
     TellDrained,
@@ -64,6 +66,7 @@ from beepmesh.forks import fork_statement
 from beepmesh.home import Home
 from beepmesh.introduction import granted_record, refused_record
 from beepmesh.port import Port, Traffic
+from beepmesh.proving import prove
 from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
 from beepmesh.trust.enrol import join_check_digits
@@ -77,6 +80,7 @@ REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
 CALLED_WATCH_S: Final = 10.0  # The same where commands call: only a call that was lost has to wait.
 UPKEEP_S: Final = 3600.0
+PROVED_HERE_MAX: Final = 1  # Runs with one signature each: 55 us, and the way to the thread and back costs 70.
 COUNTED_FAILURES: Final = frozenset(
     {"too-many-links", "too-many-names", "accept-failed", "no-multicast", "odd-address", "odd-name"}
 )
@@ -236,8 +240,8 @@ class Shell:
         orders = deque(outputs)
         while orders:
             order = orders.popleft()
-            if isinstance(order, Commit | ReadEntries | ReopenEntries):
-                answer = await self._ask_store(order)
+            if isinstance(order, Commit | ReadEntries | ReopenEntries | ProveRuns):
+                answer = await self._ask(order)
                 orders.extend(self._engine.handle(answer, time.monotonic()))
                 orders.extend(self._engine.flush())
             elif isinstance(order, Admit):
@@ -277,7 +281,7 @@ class Shell:
             case _:
                 raise AssertionError(order)
 
-    async def _ask_store(self, order: Commit | ReadEntries | ReopenEntries) -> Input:
+    async def _ask(self, order: Commit | ReadEntries | ReopenEntries | ProveRuns) -> Input:
         store = self.home.store
         try:
             match order:
@@ -297,11 +301,18 @@ class Shell:
                 case ReopenEntries():
                     entries = await to_thread.run_sync(self.home.unopened, limiter=self._thread)
                     return Reopened(order, entries)
+                case ProveRuns(offers):
+                    runs = [offer for _, offer in offers]
+                    if len(runs) > PROVED_HERE_MAX or runs[0].checked or runs[0].edge:
+                        proofs = await to_thread.run_sync(prove, runs, store.read, limiter=self._thread)
+                    else:
+                        proofs = prove(runs, None)
+                    return RunsProved(order, proofs)
         except StoreProblem as problem:
             self.disk_trouble = str(problem)
             return self._unanswered(order, problem)
 
-    def _unanswered(self, order: Commit | ReadEntries | ReopenEntries, problem: StoreProblem) -> Input:
+    def _unanswered(self, order: Commit | ReadEntries | ReopenEntries | ProveRuns, problem: StoreProblem) -> Input:
         match order:
             case Commit():
                 return BatchFailed(problem.reason)
@@ -312,6 +323,8 @@ class Shell:
                 return LinkDown(number, "closed-here")
             case ReopenEntries():
                 return Reopened(order, ())  # They are tried again when the node starts.
+            case ProveRuns(offers):
+                return RunsProved(order, prove([offer for _, offer in offers], None))
 
     def _tell(self, told: Told) -> None:
         for listener in self._listeners:

@@ -25,6 +25,7 @@ from beepmesh.messages.content import ID_BYTES, Text
 from beepmesh.messages.entry import pack
 from beepmesh.messages.lifetimes import ROUTINE, TTL_DEFAULT, lane_of
 from beepmesh.posting import Posting, post
+from beepmesh.proving import prove
 from beepmesh.store.contract import Batch
 from beepmesh.testing import admit
 from sync.logs import LogState
@@ -151,8 +152,10 @@ def carry(source: Home, target: Home) -> None:
     for log, state in sorted(source.store.states().items(), key=lambda item: (item[0].lane, item[0].feed)):
         while (start := held.get(log, _NOTHING).settled.top) < state.settled.top:
             read = source.store.read(log, start, state.settled.top, bytes_max=_READ_BYTES, with_prev=True)
-            taken = intake.take(log, start, read.prev, [pack(entry) for entry in read.entries], now_ms // 1_000)
-            batch = Batch(entries=tuple(taken.entries), facts=tuple(taken.facts))
+            offer = intake.judge(log, start, read.prev, [pack(entry) for entry in read.entries], now_ms // 1_000)
+            (proof,) = prove([offer], target.store.read)
+            taken = intake.take(offer, proof, now_ms // 1_000)
+            batch = Batch(entries=tuple(taken.entries), facts=tuple(taken.facts), proved=taken.proved)
             held.update(target.store.commit(batch, keys=target.keys(), now_ms=now_ms).states)
             intake.committed()
 

@@ -42,9 +42,11 @@ from beepmesh.events import (
     PeerJoined,
     PeerLeft,
     ProveForks,
+    ProveRuns,
     ReadEntries,
     Reopened,
     ReopenEntries,
+    RunsProved,
     SealWaiting,
     SendFrames,
     TellDrained,
@@ -56,6 +58,7 @@ from beepmesh.events import (
 from beepmesh.forks import fork_statement
 from beepmesh.home import Home, first_statements
 from beepmesh.messages.entry import Entry
+from beepmesh.proving import prove
 from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Statement, Store
 from beepmesh.store.memory import MemoryStore
@@ -394,6 +397,9 @@ class EngineNode:
                 case ReadEntries(_, log, start, stop, bytes_max, with_prev):
                     read = self.home.store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev)
                     self._answered(orders, EntriesRead(order, read))
+                case ProveRuns(offers):
+                    proofs = prove([offer for _, offer in offers], self.home.store.read)
+                    self._answered(orders, RunsProved(order, proofs))
                 case ReopenEntries():
                     self._answered(orders, Reopened(order, self.home.unopened()))
                 case SendFrames(link, frames):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beepmesh.engine import RECENT_BYTES_MAX, TRAFFIC_MAX
+from beepmesh.engine import TRAFFIC_MAX
 from beepmesh.events import (
     BatchCommitted,
     Commit,
@@ -27,6 +27,7 @@ from beepmesh.events import (
     WriteReceipts,
 )
 from beepmesh.messages.entry import BODY_BYTES_MAX
+from beepmesh.recent import RECENT_BYTES_MAX
 from beepmesh.store.contract import Committed
 from sync.logs import LogId
 from tests.engines import Cable, EngineNode, Mesh, all_counts
@@ -378,7 +379,7 @@ def test_entries_kept_for_passing_on_are_bounded_in_bytes_whatever_their_bodies(
             (order,) = node.flush()
             assert isinstance(order, Commit)
             node.handle(BatchCommitted(replace(order.batch, entries=(offered,)), Committed((), {})), 0.0)
-        kept = node._recent
+        kept = node._recent.entries
         assert 0 < len(kept) <= RECENT_BYTES_MAX // 256
         assert sum(len(one.body or b"") for one in kept.values()) <= RECENT_BYTES_MAX
 

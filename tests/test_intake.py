@@ -198,7 +198,7 @@ def test_lane_three_is_never_pushed_to_anybody() -> None:
     home = scene.bilal.home
     intake = Intake(home.store.states(), set(), home.roster, home.identity.control_keys)
     with pytest.raises(Refused, match="wrong-lane"):
-        intake.take(entry.log, 0, None, [pack(entry)], NOW_S)
+        intake.judge(entry.log, 0, None, [pack(entry)], NOW_S)
 
 
 # What is said in a control entry may be false: the entry is kept for others all the same.

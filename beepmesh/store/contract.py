@@ -60,7 +60,7 @@ __all__ = [
 FIND_MAX = 8
 # The one kind whose bodies expire: a newcomer needs the newest bundle only, but every certificate.
 PERISHABLE_FACT = PREKEY_BUNDLE
-_PACKED_BYTES_MIN = 72  # What messages/entry.py packs in front of hints and body.
+_PACKED_BYTES_MIN = 71  # What messages/entry.py packs in front of hints and body.
 
 ProblemReason = Literal["full", "read-only", "damaged", "busy"]
 
@@ -181,6 +181,12 @@ class Batch:
     """(device 16 B, log, everything it has settled there): replaces what it said before. Own logs are enough."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """How much to add to the named counters."""
+    proved: frozenset[bytes] = frozenset()
+    """Ids among `entries` whose own signature was checked. Own drafts always count as such."""
+    prove: tuple[Place, ...] = ()
+    """Held entries whose own signature was checked since."""
+    mended: tuple[Entry, ...] = ()
+    """Proved entries. Where the same one (by its id) is held and not proved, it gets this signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +215,8 @@ class ReadResult:
     """Consecutive from the start; empty where the first is not held."""
     gone: Ranges
     """What of the asked span is settled here and not held."""
+    proved: frozenset[bytes] = frozenset()
+    """Ids among `entries` whose own signature is known to be good."""
 
 
 def packed_bytes(entry: Entry) -> int:

@@ -48,6 +48,7 @@ class _Log:
     settled: Ranges = field(default_factory=Ranges)
     frozen: bool = False
     changed: int = 0
+    proved: set[bytes] = field(default_factory=set)
 
     def state(self) -> LogState:
         last = self.entries.get(self.settled.top - 1)
@@ -104,6 +105,7 @@ class MemoryStore:
             log.received_ms[entry.seq] = now_ms
             log.settled = log.settled.add(entry.seq, entry.seq + 1)
             changed[entry.log] = None
+        self._prove(batch, written)
         for log_id, given_up in batch.settled:
             log = self._log(log_id)
             if given_up.minus(log.settled):
@@ -149,7 +151,8 @@ class MemoryStore:
         gone = held.settled.intersect(Ranges.of((start, max(start, stop))))
         for seq in held.entries:
             gone = gone.minus(Ranges.of((seq, seq + 1)))
-        return ReadResult(entries[0].prev if entries and with_prev else None, tuple(entries), gone)
+        proved = held.proved.intersection(entry.id for entry in entries)
+        return ReadResult(entries[0].prev if entries and with_prev else None, tuple(entries), gone, frozenset(proved))
 
     def entry(self, log: LogId, seq: int) -> Entry | None:
         return self._logs.get(log, _Log()).entries.get(seq)
@@ -310,6 +313,21 @@ class MemoryStore:
                 else:
                     found.append(contradiction)
         return fresh, found
+
+    def _prove(self, batch: Batch, written: list[Entry]) -> None:
+        for entry in (*batch.entries, *written):
+            held = self.entry(entry.log, entry.seq)
+            if held is entry and (entry.id in batch.proved or entry in written):
+                self._log(entry.log).proved.add(entry.id)
+        for place in batch.prove:
+            held = self.entry(LogId(place.feed, place.lane), place.seq)
+            if held is not None:
+                self._log(held.log).proved.add(held.id)
+        for entry in batch.mended:
+            held, log = self.entry(entry.log, entry.seq), self._log(entry.log)
+            if held is not None and held.id == entry.id and entry.id not in log.proved:
+                log.entries[entry.seq] = held._replace(signature=entry.signature)
+                log.proved.add(entry.id)
 
     def _contradiction(self, run: list[Entry]) -> Fork | None:
         first, last = run[0], run[-1]
