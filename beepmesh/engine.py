@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
-from beepmesh.channel import RECORD_BYTES_MAX
 from beepmesh.errors import Refused
 from beepmesh.events import (
     AdmissionDecided,
@@ -36,9 +35,12 @@ from beepmesh.events import (
     MessageArrived,
     Output,
     PeerLeft,
+    PeerRecalled,
     ProveForks,
     ProveRuns,
     ReadEntries,
+    RecallPeer,
+    RenewEpoch,
     Reopened,
     ReopenEntries,
     RunsProved,
@@ -50,6 +52,7 @@ from beepmesh.events import (
     WriteReceipts,
 )
 from beepmesh.forks import proves
+from beepmesh.gathering import Pending
 from beepmesh.intake import Intake
 from beepmesh.links import Happened, Links, Said, Welcomed
 from beepmesh.messages.entry import Entry, pack
@@ -59,24 +62,28 @@ from beepmesh.proving import Offer, Proof, cut, prove_each
 from beepmesh.reading import Reader
 from beepmesh.recent import Recent
 from beepmesh.store.contract import Batch, Fork, Place, ReadResult
+from beepmesh.talks import EntryTraffic, Talk, Talks
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE, Fact
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
-from sync.events import AskDrained, Drained
-from sync.logs import LogId, LogState, RootSum
+from sync.frontier import Frontier
+from sync.logs import LogId, LogState
+from sync.memory import Memory
 from sync.ranges import Ranges
 from sync.session import (
+    AskDrained,
+    Drained,
     Hangup,
     Level,
     LogsGrew,
+    Noticed,
     PeerSettled,
     ReadRun,
     RecordReceived,
     RunDone,
     RunRead,
     Send,
-    Session,
-    Started,
+    SourceFree,
     TakeRun,
 )
 from sync.session import Input as SessionInput
@@ -98,59 +105,7 @@ FRAMING_FAULTS: Final = {
     "oversize": "framing-oversized",
     "silent": "handshake-timeout",
 }
-TRAFFIC_MAX: Final = 256  # Links whose count is kept, ended ones too until somebody asks.
 MARKS_MAX: Final = 1_024  # Signatures checked for a push and not yet noted; what is forgotten is checked again.
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What the next commit will hold."""
-
-    entries: list[Entry] = field(default_factory=list)
-    facts: list[Fact] = field(default_factory=list)
-    payloads: list[Payload] = field(default_factory=list)
-    forks: list[Fork] = field(default_factory=list)
-    pending_add: list[Place] = field(default_factory=list)
-    pending_remove: list[Place] = field(default_factory=list)
-    peer_settled: dict[tuple[bytes, LogId], Ranges] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    proved: set[bytes] = field(default_factory=set)
-    mended: list[Entry] = field(default_factory=list)
-
-    def batch(self) -> Batch:
-        return Batch(
-            entries=tuple(self.entries),
-            facts=tuple(self.facts),
-            payloads=tuple(self.payloads),
-            forks=tuple(self.forks),
-            pending_add=tuple(self.pending_add),
-            pending_remove=tuple(self.pending_remove),
-            peer_settled=tuple((device, log, settled) for (device, log), settled in self.peer_settled.items()),
-            counts=dict(self.counts),
-            proved=frozenset(self.proved),
-            mended=tuple(self.mended),
-        )
-
-
-_NOTHING: Final = Batch()
-
-
-@dataclass(slots=True)
-class EntryTraffic:
-    """Entries that passed on one link, repeats included."""
-
-    sent: int = 0
-    received: int = 0
-
-
-@dataclass(slots=True)
-class _Talk:
-    """One session, when it wants to be woken, how often it was refused something, what passed."""
-
-    session: Session
-    traffic: EntryTraffic
-    wake: float | None = None
-    refusals: int = 0
 
 
 class Engine:
@@ -161,7 +116,7 @@ class Engine:
         *,
         identity: Identity,
         roster: Roster,
-        states: dict[LogId, LogState],
+        frontier: Frontier,
         frozen: set[LogId],
         believed_s: Callable[[], int],
         wall_ms: Callable[[], int],
@@ -169,16 +124,14 @@ class Engine:
     ) -> None:
         self._identity = identity
         self._roster = roster
-        self._states = states
-        self._root = RootSum(states.items())
+        self._frontier = frontier
         self._links = Links(identity, roster, believed_s=believed_s, entropy=entropy, count=self.count)
-        self._intake = Intake(states, frozen, roster, identity.control_keys)
+        self._intake = Intake(frontier.states, frozen, roster, identity.control_keys)
         self._reader = Reader(identity, roster)
         self._believed_s = believed_s
         self._wall_ms = wall_ms
-        self._talks: dict[LinkId, _Talk] = {}
-        self._traffic: dict[LinkId, EntryTraffic] = {}
-        self._pending = _Pending()
+        self._talks = Talks(frontier, (identity.feed, identity.device))
+        self._pending = Pending()
         self._asked_counts: deque[Counter[str]] = deque()
         # Counts of commits that failed. They alone are no reason for another one, which would fail as well.
         self._uncounted: Counter[str] = Counter()
@@ -187,6 +140,12 @@ class Engine:
         self._proving = 0
         self._marks: list[Place] = []
         self._recent = Recent()
+        self._now = 0.0
+
+    @property
+    def upto(self) -> int:
+        """The change number of this home up to which nothing is missing here."""
+        return self._frontier.upto
 
     @property
     def peers(self) -> dict[bytes, LinkUp]:
@@ -195,9 +154,18 @@ class Engine:
 
     def take_traffic(self, link: LinkId) -> EntryTraffic:
         """What passed on that link; for one that has ended, only once."""
-        if link in self._talks:
-            return self._traffic.get(link, EntryTraffic())
-        return self._traffic.pop(link, EntryTraffic())
+        return self._talks.take_traffic(link)
+
+    def renew_epoch(self, epoch: int) -> None:
+        """Our change numbers begin to mean something else: a peer has heard more of them than our disk knows."""
+        self._frontier.epoch = epoch
+
+    def farewell(self) -> list[Output]:
+        """The node stops: what is to be written before."""
+        for link in self._talks:
+            self._end_talk(link)
+        self._offers.clear()  # Not acknowledged: they come again.
+        return self.flush()
 
     def renew(self, identity: Identity) -> None:
         """Prekeys have been rotated, or secrets added."""
@@ -207,6 +175,7 @@ class Engine:
 
     def handle(self, event: Input, now: float) -> list[Output]:
         """One event; the orders it leads to."""
+        self._now = now
         match event:
             case LinkUp():
                 return self._links.up(event, now)
@@ -215,8 +184,11 @@ class Engine:
             case LinkDown(link, broken):
                 if broken in FRAMING_FAULTS:
                     self.count(FRAMING_FAULTS[broken])
-                self._talks.pop(link, None)
-                return self._links.forget(link)
+                self._end_talk(link)
+                return [*self._links.forget(link), *self._shared(now)]
+            case PeerRecalled(order, memory):
+                first = self._talks.recalled(order.link, memory, now)
+                return [output for event in first for output in self._to_session(order.link, event, now)]
             case LinkDrained(link):
                 return self._to_session(link, Drained(), now)
             case EntriesRead(order, result):
@@ -231,10 +203,11 @@ class Engine:
                 self._uncounted += self._asked_counts.popleft()
                 self._intake.committed()
                 self._taken = []
-                self._talks.clear()
+                self._talks.close_all()
                 return self._links.close_all(f"store-{reason}")
-            case HomeChanged(states):
-                return self._grew({log: state for log, state in states.items() if self._is_news(log, state)}, now)
+            case HomeChanged(states, version):
+                news = {log: state for log, state in states.items() if self._is_news(log, state)}
+                return self._grew(news, version, now, complete=True)
             case Reopened(order, results):
                 return self._reopened(order, [entry for result in results for entry in result.entries])
             case AdmissionDecided(link, record):
@@ -253,9 +226,10 @@ class Engine:
             return [ProveRuns(offers)]
         if self._proving:
             return []
-        pending, self._pending = self._pending, _Pending()
-        if pending.batch() == _NOTHING:
+        pending, self._pending = self._pending, Pending()
+        if pending.empty:
             return []
+        pending.memories = {**self._talks.memories(self._now), **pending.memories}
         pending.counts += self._uncounted
         self._uncounted.clear()
         self._asked_counts.append(pending.counts)
@@ -272,30 +246,42 @@ class Engine:
         outputs: list[Output] = []
         for event in happened:
             match event:
-                case Welcomed(link):
-                    session = Session(self._states, record_bytes_max=RECORD_BYTES_MAX, root=lambda: self._root.root)
-                    while len(self._traffic) >= TRAFFIC_MAX:
-                        del self._traffic[next(iter(self._traffic))]
-                    self._talks[link] = _Talk(session, self._traffic.setdefault(link, EntryTraffic()))
-                    outputs += self._to_session(link, Started(), now)
+                case Welcomed(link, device, salt):
+                    self._talks.open(link, device, salt)
+                    outputs.append(RecallPeer(link, device))
                 case Said(link, data):
                     outputs += self._to_session(link, RecordReceived(data), now)
                 case PeerLeft(link):
-                    self._talks.pop(link, None)
+                    self._end_talk(link)
                     outputs.append(event)
                 case _:
                     outputs.append(event)
         return outputs
 
     def _close(self, link: LinkId, reason: str) -> list[Output]:
-        self._talks.pop(link, None)
+        self._end_talk(link)
         return self._links.close(link, reason)
 
-    def _to_session(self, link: LinkId, event: SessionInput, now: float) -> list[Output]:
-        talk = self._talks.get(link)
-        return [] if talk is None else self._perform(link, talk, talk.session.handle(event, now), now)
+    def _end_talk(self, link: LinkId, *, keep: bool = True) -> None:
+        kept = self._talks.close(link, keep=keep)
+        if kept is not None:
+            self._pending.memories.update((kept,))
 
-    def _perform(self, link: LinkId, talk: _Talk, orders: list[SessionOutput], now: float) -> list[Output]:
+    def _to_session(self, link: LinkId, event: SessionInput, now: float) -> list[Output]:
+        if link not in self._talks:
+            return []
+        talk = self._talks[link]
+        if talk.session is None:
+            talk.early.append(event)
+            return []
+        return [*self._perform(link, talk, talk.session.handle(event, now), now), *self._shared(now)]
+
+    def _shared(self, now: float) -> list[Output]:
+        """Sessions hear which logs are theirs to receive, since another one's peer has given all or is gone."""
+        due = self._talks.due()
+        return [output for link in due for output in self._to_session(link, SourceFree(tuple(due[link])), now)]
+
+    def _perform(self, link: LinkId, talk: Talk, orders: list[SessionOutput], now: float) -> list[Output]:
         # Sealed first and together: what the session says now comes before what its reads, answered here, lead to.
         frames = self._links.seal(link, [order.data for order in orders if isinstance(order, Send)])
         outputs: list[Output] = [SendFrames(link, tuple(frames))] if frames else []
@@ -310,14 +296,18 @@ class Engine:
                 case TakeRun():
                     outputs += self._take(link, talk, order, now)
                 case PeerSettled(log, settled):
-                    if log.feed in (self._identity.feed, self._identity.device):
-                        self._pending.peer_settled[(self._links.device(link), log)] = settled
+                    self._pending.peer_settled[(talk.device, log)] = settled
                 case Level():
+                    talk.changed = True
                     outputs.append(LevelReached(link))
+                case Noticed(reason):
+                    self.count(reason)
+                    outputs += [RenewEpoch()] if reason == "rolled-back" else []
                 case SessionWakeAt(when):
                     talk.wake = when
                     outputs.append(WakeAt(when))
                 case Hangup(reason):
+                    self._end_talk(link, keep=False)
                     outputs += self._close(link, reason)
                 case _:
                     assert_never(order)
@@ -330,9 +320,9 @@ class Engine:
 
     def _run_read(self, order: ReadEntries, read: ReadResult, now: float) -> list[Output]:
         """Cut into runs that the peer can prove (proving.py)."""
-        talk, feed = self._talks.get(order.link), self._roster.feed(order.log.feed)
-        if talk is None:
+        if order.link not in self._talks:
             return []
+        feed = self._roster.feed(order.log.feed)
         packed = tuple(pack(entry) for entry in read.entries)
         whole = order.start + len(packed) == order.stop
         sizes = [len(data) for data in packed]
@@ -346,10 +336,10 @@ class Engine:
             self.count("signature-spoiled", runs.spoiled)
             gone = gone.add(order.start, order.start + runs.spoiled)
         packed = packed[: runs.ends[-1] if runs.ends else 0]
-        talk.traffic.sent += len(packed)
+        self._talks[order.link].traffic.sent += len(packed)
         return self._to_session(order.link, RunRead(order.log, order.start, read.prev, packed, gone, runs.ends), now)
 
-    def _take(self, link: LinkId, talk: _Talk, run: TakeRun, now: float) -> list[Output]:
+    def _take(self, link: LinkId, talk: Talk, run: TakeRun, now: float) -> list[Output]:
         talk.traffic.received += len(run.packed)
         try:
             offer = self._intake.judge(run.log, run.start, run.prev, run.packed, self._believed_s())
@@ -383,9 +373,9 @@ class Engine:
 
     def _refuse(self, link: LinkId, done: RunDone, reason: str, now: float) -> list[Output]:
         self.count(reason)
-        talk = self._talks.get(link)
-        if talk is None:
+        if link not in self._talks:
             return []
+        talk = self._talks[link]
         talk.refusals += reason not in BLAMELESS
         if talk.refusals > REFUSALS_MAX:
             return self._close(link, "too-many-refusals")
@@ -409,9 +399,10 @@ class Engine:
         outputs: list[Output] = []
         for fork in (*done.batch.forks, *done.result.forks):
             self._intake.freeze(fork.first.log)
+            self._frontier.freeze(fork.first.log)
         outputs += self._forked(done.result.forks)
         self._remember(done)
-        outputs += self._grew(done.result.states, now)
+        outputs += self._grew(done.result.states, done.result.version, now)
         taken, self._taken = self._taken, []
         for link, log, start, count in taken:
             outputs += self._to_session(link, RunDone(log, start, count, taken=True), now)
@@ -441,32 +432,32 @@ class Engine:
             outputs.append(ReopenEntries(newcomers))
         return outputs
 
-    def _grew(self, states: dict[LogId, LogState], now: float) -> list[Output]:
-        for log, state in states.items():
-            self._root.replace(log, self._states.get(log), state)
-            self._states[log] = state
+    def _grew(self, states: dict[LogId, LogState], number: int, now: float, *, complete: bool = False) -> list[Output]:
+        """These states are durable, by the commit of that number. `complete`: so is all that came before is known."""
+        before = self._frontier.change(states, number)
+        if complete or number == self._frontier.upto + 1:
+            self._frontier.upto = max(self._frontier.upto, number)
         outputs: list[Output] = []
         if any(log.lane == LANE_URGENT for log in states):
             for link in self._links.revoked:
                 outputs += self._close(link, "certificate-revoked")
-        if states:
-            for link in self._links.proved:
-                outputs += self._to_session(link, LogsGrew(tuple(states)), now)
+        if before:
+            for link in self._talks:
+                outputs += self._to_session(link, LogsGrew(tuple(before)), now)
         return outputs
 
     def _is_news(self, log: LogId, state: LogState) -> bool:
         """Whether it holds more than we know: what was read before our last commit may be told after it."""
-        known = self._states.get(log)
-        return known is None or bool(state.settled.minus(known.settled))
+        return bool(state.settled.minus(self._frontier.settled(log)))
 
     def _remember(self, done: BatchCommitted) -> None:
-        """What is new, before `_states` says so: where something was held or a log has forked, the store knows best."""
+        """What is new, before the frontier says so: where anything was held or a log forked, the store knows best."""
         forked = {fork.first.log for fork in done.result.forks}
-        fresh: list[Entry] = []
-        for entry in done.batch.entries:
-            known = self._states.get(entry.log)
-            if entry.log not in forked and (known is None or entry.seq not in known.settled):
-                fresh.append(entry)
+        fresh = [
+            entry
+            for entry in done.batch.entries
+            if entry.log not in forked and entry.seq not in self._frontier.settled(entry.log)
+        ]
         self._recent.keep(fresh, done.batch.proved)
         self._recent.mend(done.batch.mended)
 
@@ -478,11 +469,12 @@ class Engine:
 
     def _time_came(self, now: float) -> list[Output]:
         outputs = self._links.overdue(now)
-        for link, talk in list(self._talks.items()):
+        for link in self._talks:
+            talk = self._talks[link]
             if talk.wake is not None and now >= talk.wake:
                 talk.wake = None
                 outputs += self._to_session(link, SessionTimeCame(), now)
         # The shell keeps one wish to be woken, and has just used it up: whoever waits for later says so again.
-        wakes = [talk.wake for talk in self._talks.values() if talk.wake is not None]
+        wakes = [wake for link in self._talks if (wake := self._talks[link].wake) is not None]
         soonest = min([*wakes, self._links.next_deadline])
         return [*outputs, WakeAt(soonest)] if soonest < float("inf") else outputs

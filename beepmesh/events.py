@@ -15,6 +15,7 @@ from beepmesh.proving import Offer, Proof
 from beepmesh.store.contract import Batch, Committed, Fork, ReadResult
 from sync.limits import RUN_BYTES_MAX
 from sync.logs import LogId, LogState
+from sync.memory import Memory
 
 LinkId: TypeAlias = int
 
@@ -83,10 +84,20 @@ class BatchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerRecalled:
+    """The answer to `RecallPeer`."""
+
+    order: RecallPeer
+    memory: Memory | None
+
+
+@dataclass(frozen=True, slots=True)
 class HomeChanged:
     """Somebody else on this home (a command, or our own desk) wrote to these logs."""
 
     states: dict[LogId, LogState]
+    version: int
+    """The change number up to which nothing is missing, once these are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,7 @@ Input: TypeAlias = (
     | BatchCommitted
     | BatchFailed
     | HomeChanged
+    | PeerRecalled
     | Reopened
     | AdmissionDecided
     | TimeCame
@@ -148,6 +160,19 @@ class HangUp:
     reason: str
     device: bytes = b""
     """Whose link it was, where that was proved: a duplicate of a good link is no failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecallPeer:
+    """What is kept of this device: `Store.recall`."""
+
+    link: LinkId
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RenewEpoch:
+    """Our disk is older than what a peer has heard of us: `Store.renew_epoch`, and tell `Engine.renew_epoch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +292,8 @@ Output: TypeAlias = (
     SendFrames
     | TellDrained
     | HangUp
+    | RecallPeer
+    | RenewEpoch
     | ReadEntries
     | ProveRuns
     | ReopenEntries

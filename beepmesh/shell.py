@@ -17,13 +17,14 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 import anyio.lowlevel
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from beepmesh import admission, upkeep
+from beepmesh.asking import Asked, answer, is_quick, unanswered
 from beepmesh.author import control_draft
 from beepmesh.channel import Door
 from beepmesh.engine import Engine
@@ -48,9 +49,12 @@ from beepmesh.events import (
     Output,
     PeerJoined,
     PeerLeft,
+    PeerRecalled,
     ProveForks,
     ProveRuns,
     ReadEntries,
+    RecallPeer,
+    RenewEpoch,
     Reopened,
     ReopenEntries,
     RunsProved,
@@ -71,6 +75,7 @@ from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
 from beepmesh.trust.enrol import join_check_digits
 from beepmesh.waking import drain, wake_socket
+from sync.frontier import Frontier
 from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
@@ -80,7 +85,6 @@ REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
 CALLED_WATCH_S: Final = 10.0  # The same where commands call: only a call that was lost has to wait.
 UPKEEP_S: Final = 3600.0
-PROVED_HERE_MAX: Final = 1  # Runs with one signature each: 55 us, and the way to the thread and back costs 70.
 COUNTED_FAILURES: Final = frozenset(
     {"too-many-links", "too-many-names", "accept-failed", "no-multicast", "odd-address", "odd-name"}
 )
@@ -179,7 +183,18 @@ class Shell:
                     await tasks.start(transport.serve, self._welcome)
                 if ready is not None:
                     await ready()
-                await anyio.sleep_forever()
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self._farewell()
+
+    async def _farewell(self) -> None:
+        """Keep what the next meetings need to be short."""
+        async with self._home_lock:
+            for order in self._engine.farewell():
+                if isinstance(order, Commit):
+                    await self._ask(order)
 
     # Links.
 
@@ -240,7 +255,7 @@ class Shell:
         orders = deque(outputs)
         while orders:
             order = orders.popleft()
-            if isinstance(order, Commit | ReadEntries | ReopenEntries | ProveRuns):
+            if isinstance(order, Asked):
                 answer = await self._ask(order)
                 orders.extend(self._engine.handle(answer, time.monotonic()))
                 orders.extend(self._engine.flush())
@@ -269,6 +284,8 @@ class Shell:
                 self._start(self._receipts_soon)
             case SealWaiting():
                 self._start(self._seal_waiting)
+            case RenewEpoch():
+                self._start(self._renew_epoch)
             case ProveForks(forks):
                 self._start(self._prove_forks, forks)
             case PeerJoined(number, device, _, _):
@@ -281,50 +298,19 @@ class Shell:
             case _:
                 raise AssertionError(order)
 
-    async def _ask(self, order: Commit | ReadEntries | ReopenEntries | ProveRuns) -> Input:
-        store = self.home.store
+    async def _ask(self, order: Asked) -> Input:
+        if is_quick(order):
+            return answer(self.home, order, _wall_ms())
         try:
-            match order:
-                case Commit(batch):
-                    result = await to_thread.run_sync(
-                        lambda: store.commit(batch, keys=self.home.keys(), now_ms=self.home.dated_ms(_wall_ms())),
-                        limiter=self._thread,
-                    )
-                    self.disk_trouble = ""
-                    return BatchCommitted(batch, result)
-                case ReadEntries(_, log, start, stop, bytes_max, with_prev):
-                    read = await to_thread.run_sync(
-                        lambda: store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev),
-                        limiter=self._thread,
-                    )
-                    return EntriesRead(order, read)
-                case ReopenEntries():
-                    entries = await to_thread.run_sync(self.home.unopened, limiter=self._thread)
-                    return Reopened(order, entries)
-                case ProveRuns(offers):
-                    runs = [offer for _, offer in offers]
-                    if len(runs) > PROVED_HERE_MAX or runs[0].checked or runs[0].edge:
-                        proofs = await to_thread.run_sync(prove, runs, store.read, limiter=self._thread)
-                    else:
-                        proofs = prove(runs, None)
-                    return RunsProved(order, proofs)
+            answered = await to_thread.run_sync(answer, self.home, order, _wall_ms(), limiter=self._thread)
         except StoreProblem as problem:
             self.disk_trouble = str(problem)
-            return self._unanswered(order, problem)
-
-    def _unanswered(self, order: Commit | ReadEntries | ReopenEntries | ProveRuns, problem: StoreProblem) -> Input:
-        match order:
-            case Commit():
-                return BatchFailed(problem.reason)
-            case ReadEntries(number):
-                # Its session cannot go on without an answer; the next one asks again.
-                if port := self._ports.get(number):
-                    port.hang_up()
-                return LinkDown(number, "closed-here")
-            case ReopenEntries():
-                return Reopened(order, ())  # They are tried again when the node starts.
-            case ProveRuns(offers):
-                return RunsProved(order, prove([offer for _, offer in offers], None))
+            if isinstance(order, ReadEntries) and (port := self._ports.get(order.link)):
+                port.hang_up()
+            return unanswered(order, problem)
+        if isinstance(order, Commit):
+            self.disk_trouble = ""
+        return answered
 
     def _tell(self, told: Told) -> None:
         for listener in self._listeners:
@@ -349,6 +335,11 @@ class Shell:
 
     async def _seal_waiting(self) -> None:
         await self._try(upkeep.seal_waiting, self.home, _wall_ms())
+
+    async def _renew_epoch(self) -> None:
+        async with self._home_lock:
+            with suppress(StoreProblem):
+                self._engine.renew_epoch(await to_thread.run_sync(self.home.store.renew_epoch, limiter=self._thread))
 
     async def _prove_forks(self, forks: tuple[Fork, ...]) -> None:
         drafts = tuple(control_draft(fork_statement(fork), self.home.identity) for fork in forks)
@@ -392,8 +383,8 @@ class Shell:
         fresh = await to_thread.run_sync(self.home.refresh, limiter=self._thread)
         if fresh.identity_changed:
             self._engine.renew(self.home.identity)
-        if fresh.states:
-            self._post(HomeChanged(fresh.states))
+        if fresh.states or fresh.version > self._engine.upto:
+            self._post(HomeChanged(fresh.states, fresh.version))
 
     async def _watch(self, wake: socket.socket | None) -> None:
         while True:
@@ -464,9 +455,17 @@ def _engine_of(home: Home) -> Engine:
     return Engine(
         identity=home.identity,
         roster=home.roster,
-        states=home.store.states(),
+        frontier=_frontier_of(home),
         frozen=home.store.frozen(),
         believed_s=lambda: home.believed_s(_wall_ms()),
         wall_ms=_wall_ms,
         entropy=os.urandom,
     )
+
+
+def _frontier_of(home: Home) -> Frontier:
+    changes = home.store.changed_since(0)
+    states = ((log, state, changes.numbers[log]) for log, state in changes.states.items())
+    frontier = Frontier(home.store.epoch(), home.roster.feed_list, states, home.store.frozen())
+    frontier.upto = changes.version
+    return frontier
