@@ -117,5 +117,10 @@ def marked(store: Store, state: int, name: str, author: bytes) -> None:
     put(store, Batch(payloads=(payload,), outbox=(Recipient(payload.message_id, author),)))
 
 
+def days_pass(store: Store, days: int, now_ms: int = NOW_MS) -> int:
+    """A device is on for so many days and looks for what has expired on each; how much it erased."""
+    return sum(store.expire(now_ms + day * DAY_MS) for day in range(1, days + 1))
+
+
 def put(store: Store, batch: Batch, now_ms: int = NOW_MS) -> None:
     store.commit(batch, keys=KEYS, now_ms=now_ms)
