@@ -1,4 +1,4 @@
-"""What the engine asks of the disk and of libsodium, answered in the worker thread: one transaction or one batch each."""
+"""What the engine asks of the disk and of libsodium, answered in the worker thread: one transaction, or one batch."""
 
 from __future__ import annotations
 

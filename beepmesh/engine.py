@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final, assert_never
 
 from beepmesh.errors import Refused
@@ -56,20 +56,17 @@ from beepmesh.gathering import Pending
 from beepmesh.intake import Intake
 from beepmesh.links import Happened, Links, Said, Welcomed
 from beepmesh.messages.entry import Entry, pack
-from beepmesh.messages.inbox import Payload
 from beepmesh.messages.lifetimes import LANE_URGENT
 from beepmesh.proving import Offer, Proof, cut, prove_each
 from beepmesh.reading import Reader
 from beepmesh.recent import Recent
 from beepmesh.store.contract import Batch, Fork, Place, ReadResult
 from beepmesh.talks import EntryTraffic, Talk, Talks
-from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE, Fact
+from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
 from sync.frontier import Frontier
 from sync.logs import LogId, LogState
-from sync.memory import Memory
-from sync.ranges import Ranges
 from sync.session import (
     AskDrained,
     Drained,

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
-from typing import Final, ParamSpec, TypeAlias, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import anyio.lowlevel
 from anyio import to_thread
@@ -32,10 +32,7 @@ from beepmesh.errors import HomeProblem
 from beepmesh.events import (
     AdmissionDecided,
     Admit,
-    BatchCommitted,
-    BatchFailed,
     Commit,
-    EntriesRead,
     FrameReceived,
     HangUp,
     HomeChanged,
@@ -49,15 +46,11 @@ from beepmesh.events import (
     Output,
     PeerJoined,
     PeerLeft,
-    PeerRecalled,
     ProveForks,
-    ProveRuns,
     ReadEntries,
-    RecallPeer,
     RenewEpoch,
     Reopened,
     ReopenEntries,
-    RunsProved,
     SealWaiting,
     SendFrames,
     TellDrained,
@@ -70,7 +63,6 @@ from beepmesh.forks import fork_statement
 from beepmesh.home import Home
 from beepmesh.introduction import granted_record, refused_record
 from beepmesh.port import Port, Traffic
-from beepmesh.proving import prove
 from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
 from beepmesh.trust.enrol import join_check_digits
