@@ -49,6 +49,11 @@ class Bytes:
     """How many were pushed; not bytes."""
 
     @property
+    def introduction(self) -> int:
+        """What it took until both knew what to send, as long as nothing else changes."""
+        return self.hello + self.vectors
+
+    @property
     def reconciliation(self) -> int:
         """All records but RUN."""
         return self.hello + self.vectors + self.acks

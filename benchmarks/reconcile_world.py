@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
@@ -110,6 +110,16 @@ class World:
         states = ((self._log(number), _without(tops[number], gaps.get(number, ())), at) for at, number in common)
         stated = tuple((of, LogState(settled, tip(of, settled.top - 1)), at) for of, settled, at in states)
         return Meeting(stated, self.entries, (tuple(apart[0]), tuple(apart[1])))
+
+    def before(self, meeting: Meeting) -> Iterator[Place]:
+        """What both nodes have, in the order in which it was written."""
+        apart = {*meeting.apart[0], *meeting.apart[1]}
+        tops = [0] * (4 * self.authors)
+        for number in self._entries:
+            place = self._log(number), tops[number]
+            tops[number] += 1
+            if number & 3 != _BULK and place not in apart:
+                yield place
 
     def _log(self, number: int) -> LogId:
         return LogId(self._feeds[number >> 2], number & 3)
