@@ -34,6 +34,9 @@ ZIP_BYTES_MIN: Final = 64
 DELTA_BYTES_MAX: Final = 4_096
 """A delta beyond this is not sent unasked: where two have heard the same from others, a sketch is smaller."""
 
+DELTA_PART: Final = 4
+"""But for a delta that takes a quarter or less of what everything would: where they have not, a sketch is given up."""
+
 VECTOR_BYTES_MAX: Final = 4_096
 """The same for a vector of everything: beyond it a sketch is tried first."""
 
@@ -45,6 +48,10 @@ SYMBOLS_MAX: Final = 8_192
 
 SYMBOL_BYTES: Final = 13
 """About what one of them takes."""
+
+SYMBOLS_PER_ITEM: Final = 1.6
+"""How many are asked for by somebody who guesses how many items differ: 1.4 are enough on the average, and guesses are
+mostly within a third. Once more is asked in one meeting of five; doubling took a fifth more bytes, and more answers."""
 
 HASHES_MAX: Final = 8_192
 """Items of a sketch asked back by their hash."""

@@ -18,6 +18,7 @@ from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
 from sync.limits import (
     DELTA_BYTES_MAX,
+    DELTA_PART,
     LANES,
     RANGES_MAX,
     SPANS_MAX,
@@ -31,7 +32,7 @@ from sync.names import Names
 from sync.octets import RemoteProtocolError
 from sync.peer import Peer, PeerLog
 from sync.ranges import Ranges
-from sync.refs import Listed
+from sync.refs import FEED_BYTES, TAG_BYTES, Listed
 from sync.sketching import Sketching
 from sync.wire import WIRE_VERSION, Ask, Hello, Remembered, Sketch, Sketched, State, States, Vector, encode
 
@@ -98,7 +99,7 @@ class Meeting:
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
             self._names.shared = min(known, memory.known)
             self._delta = self._names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
-            delta = since < self._upto and self._size(self._delta) <= DELTA_BYTES_MAX
+            delta = since < self._upto and self._is_short(self._size(self._delta))
         check = frontier.feeds.check(known) if known else b""
         assert check is not None
         hello = Hello(
@@ -259,7 +260,7 @@ class Meeting:
         self._hello()
         if not self._sketching.hearing:
             self._peer.told_all()
-        answer = self._sketching.hear(record.symbols)
+        answer = self._sketching.hear(record.symbols, self._dense_bytes(self.agreed_lanes))
         out.append(Send(encode(answer)))
         if answer.more or answer.given_up:
             return
@@ -290,7 +291,7 @@ class Meeting:
             self._needed = False
             self._answer(self._names.in_order(filter(self._agreed, self._peer.differing())), out)
         elif not self._spoken and self._root < self._hello().root:
-            if self._dense_bytes() <= VECTOR_BYTES_MAX:
+            if self._dense_bytes(self.agreed_lanes) <= VECTOR_BYTES_MAX:
                 self._speak_vector(out)
             else:
                 self._sketch(out)
@@ -303,7 +304,7 @@ class Meeting:
 
     def _answer(self, logs: list[LogId], out: list[Output]) -> None:
         """Tell the difference, or everything where that is shorter."""
-        if self._size(logs) > self._dense_bytes() + ZIP_BYTES_MIN:
+        if self._size(logs) > self._dense_bytes(self.agreed_lanes) + ZIP_BYTES_MIN:
             self._peer.told_all()
             self._tell_everything(out)
         else:
@@ -357,15 +358,20 @@ class Meeting:
     def _size(self, logs: Iterable[LogId]) -> int:
         return sum(map(self._state_bytes, logs))
 
+    def _is_short(self, size: int) -> bool:
+        """Whether a delta of that size is worth sending unasked."""
+        return size <= DELTA_BYTES_MAX or size <= self._dense_bytes(self._lanes) // DELTA_PART
+
     def _state_bytes(self, log: LogId) -> int:
         """About what a state takes inside STATES."""
-        return (1 if self._is_listed(log) else 18) + 2 + self._spans_bytes(log)
+        name = 1 if self._is_listed(log) else 1 + TAG_BYTES if self._peer.knows_feed(log.feed) else 1 + FEED_BYTES
+        return name + 2 + self._spans_bytes(log)
 
-    def _dense_bytes(self) -> int:
+    def _dense_bytes(self, lanes: int) -> int:
         """About what a VECTOR of everything takes, deflated."""
-        told = [log for log in self._frontier.states if self._agreed(log)]
+        told = [log for log in self._frontier.states if self._told_in(lanes, log)]
         listed = sum(map(self._is_listed, told))
-        return listed * 5 // 4 + (len(told) - listed) * 20 + sum(map(self._spans_bytes, told))
+        return listed + (len(told) - listed) * (3 + FEED_BYTES) + sum(map(self._spans_bytes, told))
 
     def _spans_bytes(self, log: LogId) -> int:
         return 3 * min(max(len(self._frontier.settled(log).spans) - 1, 0), RANGES_MAX)
