@@ -80,8 +80,14 @@ LINK_FAST_S, LINK_SLOW_S = 0.05, 0.25
 ACK_RUNS_MAX: Final = 16
 """Processed runs after which an ACK leaves at once: a quarter of the window, so the pusher never stands still."""
 
+ACK_BYTES_MAX: Final = 131_072
+"""The same in packed bytes of these runs and those that are being taken."""
+
 ACK_DELAY_S: Final = 0.2
 """How long an ACK waits for company otherwise."""
+
+ACK_PAUSE_S: Final = 0.5
+"""Between two ACKs while there is no such hurry: a slow link carries few runs a second, and each would get its own."""
 
 HEARD_ACKS_MAX: Final = 4
 """ACKs after which a pusher says that it heard them: what must be told again after a cut is what 64 runs changed."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import assert_never
 
 from sync.events import (
@@ -43,7 +44,9 @@ from sync.events import (
 )
 from sync.frontier import Frontier
 from sync.limits import (
+    ACK_BYTES_MAX,
     ACK_DELAY_S,
+    ACK_PAUSE_S,
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
     LANES,
@@ -143,6 +146,7 @@ class Session:
         self._released = False  # The peer does not hold us, or no longer.
         self._introduced = False
         self._ack_due: float | None = None
+        self._acked_at = -inf
         self._wake: float | None = None
         self._level = self._was_level = self._hung = self._started = False
 
@@ -203,7 +207,7 @@ class Session:
             case SourceFree(logs):
                 for log in self._sharing.resumed(logs):
                     self._changed[log] = None
-                    self._send_ack(out)
+                    self._send_ack(out, now)
                 self._sharing.go_on(logs, out)
             case Wanted(log, seqs):
                 out.append(Send(encode(Want(self._push.name(log), seqs))))
@@ -362,23 +366,26 @@ class Session:
         if not self._owed and not self._changed and not heard_due:
             self._ack_due = None
             return
+        pause_ends = self._acked_at + ACK_PAUSE_S
         if self._ack_due is None:
-            self._ack_due = now + ACK_DELAY_S
+            self._ack_due = max(now + ACK_DELAY_S, pause_ends)
         sending = any(type(output) is Send for output in out)
-        at_once = sending or (
+        at_once = (sending and (self._changed or now >= pause_ends)) or (
             self._owed
             and (
                 self._owed >= ACK_RUNS_MAX
+                or self._taking_bytes >= ACK_BYTES_MAX
                 # The first reconciliation is over but for this ACK: the peer may be waiting to leave.
                 or (not self._was_level and self._owed == len(self._taking) and self._has_all)
             )
         )
         if at_once or now >= self._ack_due:
-            self._send_ack(out)
+            self._send_ack(out, now)
         else:
             self._wake_at(self._ack_due, out)
 
-    def _send_ack(self, out: list[Output]) -> None:
+    def _send_ack(self, out: list[Output], now: float) -> None:
+        self._acked_at = now
         refused: list[int] = []
         for index in range(self._owed):
             run = self._taking.popleft()
