@@ -31,6 +31,7 @@ from beepmesh.events import (
     LinkDown,
     LinkId,
     LinkUp,
+    ListFeeds,
     MessageArrived,
     Output,
     PeerLeft,
@@ -155,6 +156,7 @@ class Engine:
         entropy: Callable[[int], bytes],
     ) -> None:
         self._identity = identity
+        self._roster = roster
         self._states = states
         self._root = RootSum(states.items())
         self._links = Links(identity, roster, believed_s=believed_s, entropy=entropy, count=self.count)
@@ -378,6 +380,8 @@ class Engine:
         newcomers = tuple(fact.feed for fact in batch.facts if fact.kind == DEVICE_CERTIFICATE)
         if newcomers:
             outputs.append(ReopenEntries(newcomers))
+            if self._roster.keeps_list(self._identity.device):
+                outputs.append(ListFeeds())
         return outputs
 
     def _grew(self, states: dict[LogId, LogState], now: float) -> list[Output]:

@@ -42,6 +42,7 @@ from beepmesh.events import (
     LevelReached,
     LinkDown,
     LinkUp,
+    ListFeeds,
     MessageArrived,
     Output,
     PeerJoined,
@@ -69,6 +70,7 @@ from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
 QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are not read.
+LIST_DELAY_S: Final = 60.0  # A page costs 113 B beside its feeds: those who join together share one.
 RECEIPT_DELAY_S: Final = 0.01  # Messages that come together are acknowledged in one entry.
 REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
@@ -99,7 +101,7 @@ class Shell:
         self._doors: tuple[Door, ...] = ()
         self._listeners: list[Callable[[Told], None]] = []
         self._tasks: TaskGroup | None = None
-        self._receipts_due = False
+        self._receipts_due = self._listing_due = False
         self._failures_counted: Counter[str] = Counter()
         self._transports: list[Transport] = []
         self.disk_trouble = ""
@@ -259,6 +261,8 @@ class Shell:
                 self._start(self._receipts_soon)
             case SealWaiting():
                 self._start(self._seal_waiting)
+            case ListFeeds():
+                self._start(self._list_feeds_soon)
             case ProveForks(forks):
                 self._start(self._prove_forks, forks)
             case PeerJoined(number, device, _, _):
@@ -330,6 +334,14 @@ class Shell:
 
     async def _seal_waiting(self) -> None:
         await self._try(upkeep.seal_waiting, self.home, _wall_ms())
+
+    async def _list_feeds_soon(self) -> None:
+        if self._listing_due:
+            return
+        self._listing_due = True
+        await anyio.sleep(LIST_DELAY_S)
+        self._listing_due = False
+        await self._try(upkeep.list_feeds, self.home, _wall_ms())
 
     async def _prove_forks(self, forks: tuple[Fork, ...]) -> None:
         drafts = tuple(control_draft(fork_statement(fork), self.home.identity) for fork in forks)
@@ -421,6 +433,7 @@ class Shell:
                 upkeep.renew_certificates,
                 upkeep.rotate_prekeys,
                 upkeep.expire,
+                upkeep.list_feeds,
                 upkeep.seal_waiting,
                 receipts_due,
             )

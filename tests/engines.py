@@ -36,6 +36,7 @@ from beepmesh.events import (
     LevelReached,
     LinkDown,
     LinkUp,
+    ListFeeds,
     MessageArrived,
     Output,
     PeerJoined,
@@ -386,7 +387,7 @@ class EngineNode:
                     self._cables[link].hang_up(link)
                 case WakeAt(when):
                     self.wake_at = when if self.wake_at is None else min(when, self.wake_at)
-                case WriteReceipts() | SealWaiting() | ProveForks():
+                case WriteReceipts() | SealWaiting() | ListFeeds() | ProveForks():
                     self._chore(order)
                 case PeerJoined() | PeerLeft() | MessageArrived() | LevelReached() | JoinDecided():
                     self.told.append(order)
@@ -404,13 +405,15 @@ class EngineNode:
         done = home.store.commit(order.batch, keys=home.keys(), now_ms=home.dated_ms(self.mesh.wall_ms))
         return BatchCommitted(order.batch, done)
 
-    def _chore(self, order: WriteReceipts | SealWaiting | ProveForks) -> None:
+    def _chore(self, order: WriteReceipts | SealWaiting | ListFeeds | ProveForks) -> None:
         now_ms = self.mesh.wall_ms
         match order:
             case WriteReceipts():
                 self.act(lambda: receipts_due(self.home, now_ms))
             case SealWaiting():
                 self.act(lambda: upkeep.seal_waiting(self.home, now_ms))
+            case ListFeeds():
+                self.act(lambda: upkeep.list_feeds(self.home, now_ms))
             case ProveForks(forks):
                 identity = self.home.identity
                 drafts = tuple(control_draft(fork_statement(fork), identity) for fork in forks)
