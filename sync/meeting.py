@@ -91,18 +91,18 @@ class Meeting:
             memory = None
         self._memory = memory
         self._root, self._chain, self._upto = frontier.root(self._salt), frontier.chain(self._salt), frontier.upto
-        known, remembered, delta = len(frontier.feeds), None, False
+        names, remembered, delta = self._names, None, False
         if memory is not None:
             self._peer.remembered(memory.views)
             since = min(memory.told, self._upto)
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
-            self._names.shared = min(known, memory.known)
-            self._delta = self._names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
+            names.shared = min(names.known, memory.known)
+            self._delta = names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
             delta = since < self._upto and self._size(self._delta) <= DELTA_BYTES_MAX
-        check = frontier.feeds.check(known) if known else b""
-        assert check is not None
+        check = names.feeds.check(names.known) if names.known else b""
+        assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
-            WIRE_VERSION, self._lanes, record_bytes_max, known, check, frontier.epoch, self._upto, self._root,
+            WIRE_VERSION, self._lanes, record_bytes_max, names.known, check, frontier.epoch, self._upto, self._root,
             self._chain, remembered, delta, hold,
         )  # fmt: skip
         out.append(Send(encode(hello)))
@@ -115,10 +115,10 @@ class Meeting:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
-        known = len(self._frontier.feeds)
-        if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
+        names = self._names
+        if hello.known and hello.known <= names.known and names.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
-        self._names.shared = min(known, hello.known)
+        names.shared = min(names.known, hello.known)
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
         self._deaf = hello.delta and not remembered

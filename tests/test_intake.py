@@ -18,10 +18,12 @@ from beepmesh.messages.entry import PACKED_BYTES_MAX, Entry, pack
 from beepmesh.store.contract import Batch, Statement
 from beepmesh.trust.facts import (
     DEVICE_CERTIFICATE,
+    FEED_PAGE,
     FORK_PROOF,
     PREKEY_BUNDLE,
     device_certificate_data,
     feed_certificate_data,
+    feed_page_data,
     fork_proof_data,
     prekey_bundle_data,
 )
@@ -256,6 +258,10 @@ def a_proof_of_no_headers(scene: Scene) -> Entry:
     return scene.control_entry(FORK_PROOF, fork_proof_data(b"a", bytes(64), b"b", bytes(64)))
 
 
+def a_page_of_the_list_by_another_than_its_keeper(scene: Scene) -> Entry:
+    return scene.control_entry(FEED_PAGE, feed_page_data(bytes(4), scene.identity.device))
+
+
 FACTS: dict[str, tuple[str, Callable[[Scene], Entry]]] = {
     act.__name__: (reason, act)
     for reason, act in (
@@ -268,6 +274,7 @@ FACTS: dict[str, tuple[str, Callable[[Scene], Entry]]] = {
         ("prekey-malformed", a_prekey_that_is_none),
         ("fork-proof", a_proof_that_names_one_entry_twice),
         ("fork-proof", a_proof_with_a_forged_half),
+        ("feed-page", a_page_of_the_list_by_another_than_its_keeper),
         ("entry-malformed", a_proof_of_no_headers),
     )
 }
