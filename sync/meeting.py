@@ -33,7 +33,20 @@ from sync.peer import Peer, PeerLog
 from sync.ranges import Ranges
 from sync.refs import Listed
 from sync.sketching import Sketching
-from sync.wire import WIRE_VERSION, Ask, Hello, Remembered, Sketch, Sketched, State, States, Vector, encode
+from sync.wire import (
+    CHECK_ROOT_BYTES,
+    WIRE_VERSION,
+    Ask,
+    Check,
+    Hello,
+    Remembered,
+    Sketch,
+    Sketched,
+    State,
+    States,
+    Vector,
+    encode,
+)
 
 _EPOCH_CHECK = 0xFFFF
 
@@ -66,7 +79,7 @@ class Meeting:
         self._delta_expected = False
         self._deaf = False  # A delta comes that builds on what we do not remember: it is not read.
         self._needed = False  # The peer must be told everything.
-        self._spoken = self._was_asked = False
+        self._spoken = self._was_asked = self._rechecked = False
         self._heard_states: dict[LogId, Ranges] = {}
         self._vector: dict[LogId, Ranges] = {}
         self._vector_lane = 0
@@ -76,6 +89,11 @@ class Meeting:
     def told(self) -> bool:
         """Whether the peer has been told what it needs, as far as it has said."""
         return self.hello is not None and not self._needed
+
+    @property
+    def differed(self) -> bool:
+        """Whether the two had not settled the same when they met: then their HELLOs said nothing of forks."""
+        return self.hello is not None and self.hello.root != self._root
 
     @property
     def known(self) -> bool:
@@ -249,6 +267,24 @@ class Meeting:
             raise RemoteProtocolError("ask-twice")
         self._needed = self._was_asked = True
         self._settle(out)
+
+    # Forks.
+
+    def check(self, out: list[Output]) -> None:
+        """Say what we have now, so that a fork of equal length is found."""
+        root, chain = self._frontier.root(self._salt), self._frontier.chain(self._salt)
+        out.append(Send(encode(Check(root[:CHECK_ROOT_BYTES], chain))))
+
+    def checked(self, record: Check, out: list[Output]) -> None:
+        """What the peer has. If it is the same and the tips differ, the one with the smaller chain looks where."""
+        if not self.known or record.root != self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]:
+            return
+        chain = self._frontier.chain(self._salt)
+        if chain < record.chain and not self._sketching.used:
+            self._sketch(out)
+        elif chain > record.chain and not self._rechecked:
+            self._rechecked = True
+            self.check(out)
 
     # Sketches.
 

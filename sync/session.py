@@ -58,13 +58,14 @@ from sync.memory import Memory
 from sync.names import Names
 from sync.peer import Peer, PeerLog
 from sync.push import Push
-from sync.ranges import Ranges
+from sync.ranges import NOTHING, Ranges
 from sync.sharing import Sharing
 from sync.sources import SessionId, Sources
 from sync.wire import (
     WIRE_VERSION,
     Ack,
     Ask,
+    Check,
     Gone,
     Hello,
     LogRef,
@@ -136,6 +137,7 @@ class Session:
         self._taking: deque[_Taking] = deque()
         self._taking_bytes = 0
         self._owed = 0  # How many at the head of _taking are done.
+        self._wanted: dict[LogId, Ranges] = {}
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
         self._heard_told = 0
@@ -206,6 +208,7 @@ class Session:
                     self._send_ack(out)
                 self._sharing.go_on(logs, out)
             case Wanted(log, seqs):
+                self._wanted[log] = self._wanted.get(log, NOTHING).union(seqs)
                 out.append(Send(encode(Want(self._push.name(log), seqs))))
             case TimeCame():
                 self._wake = None
@@ -256,6 +259,8 @@ class Session:
                 meeting.sketched(record, out)
             case Ask():
                 meeting.asked(out)
+            case Check():
+                meeting.checked(record, out)
             case Hello():
                 raise RemoteProtocolError("hello-twice")
             case Unknown(kind):
@@ -335,6 +340,8 @@ class Session:
     def _run(self, run: Run, out: list[Output]) -> None:
         log = self._resolve(run.log)
         count, size = len(run.packed), sum(map(len, run.packed))
+        if not reconciled(log) and not self._wanted.get(log, NOTHING).covers(run.start, run.start + count):
+            raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")
         self._taking_bytes += size
         if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):
             raise RemoteProtocolError("window-exceeded")
@@ -441,6 +448,8 @@ class Session:
         level = self._has_all and self._meeting.told and not self._taking and self._push.idle
         if level and not self._level:
             out.append(Level())
+            if not self._was_level and self._meeting.differed:
+                self._meeting.check(out)
             self._was_level = True
         self._level = level
 

@@ -42,6 +42,11 @@ class Sketching:
         """Whether symbols of the peer's have come."""
         return self._decoder is not None
 
+    @property
+    def used(self) -> bool:
+        """Whether a sketch has been begun, by either side: there is one in a session."""
+        return self._symbols > 0
+
     # The sender.
 
     def begin(self) -> Sketch:

@@ -85,7 +85,9 @@ class Speaker:
     def greet(self) -> None:
         """Begin a session in which nothing is said to be held here."""
         self._node.mesh.run()
-        self.say(wire.encode(wire.Hello(1, 0, bytes(16), 7, RECORD_BYTES_MAX)))
+        # Of two that do not know each other the one with the smaller root tells everything.
+        hello = wire.Hello(wire.WIRE_VERSION, 15, 1 << 17, 0, b"", 1, 1, root=bytes(8), chain=bytes(4))
+        self.say(wire.encode(hello))
         self.say(wire.encode(wire.Vector(more=False, states=())))
         self._node.mesh.run()
 
@@ -95,7 +97,7 @@ class Speaker:
         """One run, entries packed or as the bytes they are."""
         if log not in self._mentioned:
             self._mentioned.append(log)
-            reference: bytes | int = log.feed + bytes([log.lane])
+            reference: wire.LogRef = log
         else:
             reference = self._mentioned.index(log)
         packed = tuple(entry if isinstance(entry, bytes) else pack(entry) for entry in entries)
