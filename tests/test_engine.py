@@ -354,7 +354,7 @@ def test_a_late_word_from_the_disk_does_not_take_back_what_is_known() -> None:
     held.speaker.push(held.log, 0, lines[:2])
     stale = held.bilal.home.store.states()
     held.speaker.push(held.log, 2, lines[2:4])
-    held.bilal.give(HomeChanged(stale))
+    held.bilal.give(HomeChanged(stale, 0))
     held.speaker.push(held.log, 4, lines[4:])
     assert held.bilal.held(held.log) == lines
     assert held.bilal.counts == {}
