@@ -60,7 +60,7 @@ __all__ = [
 FIND_MAX = 8
 # The one kind whose bodies expire: a newcomer needs the newest bundle only, but every certificate.
 PERISHABLE_FACT = PREKEY_BUNDLE
-_PACKED_BYTES_MIN = 71  # What messages/entry.py packs in front of hints and body.
+_PACKED_BYTES_MIN = 72  # What messages/entry.py packs in front of hints and body.
 
 ProblemReason = Literal["full", "read-only", "damaged", "busy"]
 
@@ -182,11 +182,12 @@ class Batch:
     counts: Mapping[str, int] = field(default_factory=dict)
     """How much to add to the named counters."""
     proved: frozenset[bytes] = frozenset()
-    """Ids among `entries` whose own signature was checked. Own drafts always count as such."""
+    """Ids of those `entries` whose own signature was checked, not only that of an entry linked to them. Own entries
+    always are."""
     prove: tuple[Place, ...] = ()
-    """Held entries whose own signature was checked since."""
+    """Held entries whose own signature has been checked since."""
     mended: tuple[Entry, ...] = ()
-    """Proved entries. Where the same one (by its id) is held and not proved, it gets this signature."""
+    """With a checked signature. Where the same entry (the same id) is held unproved, its signature is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class ReadResult:
     gone: Ranges
     """What of the asked span is settled here and not held."""
     proved: frozenset[bytes] = frozenset()
-    """Ids among `entries` whose own signature is known to be good."""
+    """Ids of those `entries` whose own signature was checked."""
 
 
 def packed_bytes(entry: Entry) -> int:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from beepmesh.messages.entry import Entry, restore
 from beepmesh.messages.lifetimes import ttl_seconds
-from beepmesh.store.contract import PERISHABLE_FACT, Fork, ReadResult, packed_bytes
+from beepmesh.store.contract import PERISHABLE_FACT, Fork, Place, ReadResult, packed_bytes
 from sync import cbor
 from sync.logs import LogId, LogState
 from sync.ranges import Ranges
 
 _FORK_BYTES_MAX = 1_024  # Two headers with 24 hints each and their signatures are 600 bytes.
 
-HeadRow = tuple[int, bytes, int, int, int, bytes, int, bytes, bytes, bytes | None]
-_HEAD = "SELECT key, prev, time_ms, ttl, priority, hints, body_bytes, body_hash, signature, body FROM entries"
+HeadRow = tuple[int, bytes, int, int, int, bytes, int, bytes, bytes, bytes | None, int]
+_HEAD = "SELECT key, prev, time_ms, ttl, priority, hints, body_bytes, body_hash, signature, body, proved FROM entries"
 
 
 @dataclass(slots=True)
@@ -51,12 +51,27 @@ class LogWriter:
     """Found among what was offered."""
     _rows: dict[LogId, _LogRow] = field(default_factory=dict)
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, entries: Sequence[Entry], proved: Collection[bytes]) -> None:
         by_log: dict[LogId, list[Entry]] = {}
         for entry in entries:
             by_log.setdefault(LogId(entry.feed, entry.lane), []).append(entry)
         for log, its_entries in by_log.items():
-            self._insert(self._row(log), self._fresh(log, its_entries))
+            self._insert(self._row(log), self._fresh(log, its_entries), proved)
+
+    def prove(self, places: Iterable[Place], mended: Iterable[Entry]) -> None:
+        """The signatures at these places are good, and of those entries that are held these are the good ones."""
+        self.connection.executemany(
+            "UPDATE entries SET proved = 1 WHERE key = ?",
+            [(self._row(LogId(place.feed, place.lane)).id << 32 | place.seq,) for place in places],
+        )
+        for entry in mended:
+            row = self._row(entry.log)
+            held = self._held(entry.log, row, entry.seq)
+            if held is not None and held.id == entry.id:
+                self.connection.execute(
+                    "UPDATE entries SET signature = ?, proved = 1 WHERE key = ? AND NOT proved",
+                    (entry.signature, row.id << 32 | entry.seq),
+                )
 
     def settle(self, log: LogId, given_up: Ranges) -> None:
         row = self._row(log)
@@ -141,14 +156,14 @@ class LogWriter:
         self.forks.append(fork)
         self.freeze(fork)
 
-    def _insert(self, row: _LogRow, fresh: dict[int, Entry]) -> None:
+    def _insert(self, row: _LogRow, fresh: dict[int, Entry], proved: Collection[bytes]) -> None:
         if not fresh:
             return
         base = row.id << 32
         self.connection.executemany(
-            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (base | seq, *entry[3:11], self.now_ms + ttl_seconds(entry.ttl) * 1_000, entry.body)
+                (base | seq, *entry[3:11], self.now_ms + ttl_seconds(entry.ttl) * 1_000, entry.id in proved, entry.body)
                 for seq, entry in fresh.items()
             ],
         )
@@ -204,6 +219,7 @@ def read(
     number, spans, held = row
     first, last = number << 32 | start, number << 32 | min(stop, 2**32) - 1
     entries: list[Entry] = []
+    proved: list[bytes] = []
     size = 0
     for found in connection.execute(f"{_HEAD} WHERE key BETWEEN ? AND ? ORDER BY key", (first, last)):
         entry = _entry(log, found)
@@ -211,6 +227,8 @@ def read(
         if entry.seq != start + len(entries) or (entries and size > bytes_max):
             break
         entries.append(entry)
+        if found[-1]:
+            proved.append(entry.id)
     settled = decode_spans(spans)
     gone = Ranges()
     if settled.count != held:
@@ -218,7 +236,7 @@ def read(
         gone = settled.intersect(Ranges.of((start, stop))).minus(
             Ranges.of(*_spans(key & 0xFFFFFFFF for (key,) in keys))
         )
-    return ReadResult(entries[0].prev if entries and with_prev else None, tuple(entries), gone)
+    return ReadResult(entries[0].prev if entries and with_prev else None, tuple(entries), gone, frozenset(proved))
 
 
 def expire(connection: sqlite3.Connection, now_ms: int) -> int:
@@ -273,7 +291,7 @@ def _entry_of(connection: sqlite3.Connection, log: LogId, number: int, seq: int)
 
 
 def _entry(log: LogId, row: HeadRow) -> Entry:
-    key, prev, time_ms, ttl, priority, hints, body_bytes, body_hash, signature, body = row
+    key, prev, time_ms, ttl, priority, hints, body_bytes, body_hash, signature, body, _ = row
     head = (log.feed, log.lane, key & 0xFFFFFFFF, prev, time_ms, ttl, priority, hints, body_bytes, body_hash)
     return restore(head, signature, body)
 

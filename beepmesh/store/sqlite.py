@@ -68,9 +68,10 @@ class SqliteStore:
     def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
         with self._database.writing() as connection:
             logs = log.LogWriter(connection, now_ms)
-            logs.add(batch.entries)
+            logs.add(batch.entries, batch.proved)
             for log_id, given_up in batch.settled:
                 logs.settle(log_id, given_up)
+            logs.prove(batch.prove, batch.mended)
             written = tuple(_write(logs, draft, keys[draft.control], now_ms) for draft in batch.drafts)
             for fork in batch.forks:
                 logs.freeze(fork)
@@ -215,5 +216,5 @@ def _write(logs: log.LogWriter, draft: Draft, key: SigningKey, now_ms: int) -> E
     log_id = LogId(sha256(key.public)[:16], draft.lane)
     seq, last = logs.last(log_id)
     entry = draft.written(key, log_id, seq, last, now_ms)
-    logs.add((entry,))
+    logs.add((entry,), {entry.id})
     return entry

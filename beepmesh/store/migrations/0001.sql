@@ -31,6 +31,7 @@ CREATE TABLE entries (
     body_hash BLOB NOT NULL,
     signature BLOB NOT NULL,
     expires_ms INTEGER NOT NULL, -- when it came here, and its lifetime
+    proved INTEGER NOT NULL,     -- 1 if its own signature was checked
     body BLOB                    -- NULL once erased
 );
 CREATE INDEX entries_expiry ON entries (expires_ms) WHERE body IS NOT NULL;
