@@ -177,7 +177,8 @@ class Meeting:
         if ours is None:
             return False
         if ours.epoch & _EPOCH_CHECK != hello.epoch & _EPOCH_CHECK:
-            out.append(Noticed("epoch-new"))
+            if theirs is not None:  # Who has lost its disk has forgotten us with it: that is no surprise.
+                out.append(Noticed("epoch-new"))
             return False
         if ours.heard > hello.upto:
             out.append(Noticed("peer-rolled-back"))

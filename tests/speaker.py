@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 from beepmesh.channel import RECORD_BYTES_MAX, Channel, Door, OwnerRecord, Secured, SessionRecord
 from beepmesh.crypto.primitives import AgreementKey, SigningKey
@@ -13,6 +14,8 @@ from sync import cbor, wire
 from sync.logs import LogId
 from tests.engines import FRAME_BYTES_MAX, NOW_MS, Cable, EngineNode
 from tests.trust.village import Entropy
+
+_EPOCHS = count(1)
 
 
 class Speaker:
@@ -86,7 +89,9 @@ class Speaker:
         """Begin a session in which nothing is said to be held here."""
         self._node.mesh.run()
         # Of two that do not know each other the one with the smaller root tells everything.
-        hello = wire.Hello(wire.WIRE_VERSION, 15, 1 << 17, 0, b"", 1, 1, root=bytes(8), chain=bytes(4))
+        # With a disk of its own each time, it is never taken for one that was met before.
+        epoch = next(_EPOCHS)
+        hello = wire.Hello(wire.WIRE_VERSION, 15, 1 << 17, 0, b"", epoch, 1, root=bytes(8), chain=bytes(4))
         self.say(wire.encode(hello))
         self.say(wire.encode(wire.Vector(more=False, states=())))
         self._node.mesh.run()
