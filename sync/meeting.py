@@ -115,6 +115,7 @@ class Meeting:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
+        self._peer.lanes &= self.agreed_lanes
         known = len(self._frontier.feeds)
         if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")

@@ -50,3 +50,16 @@ def test_a_delta_may_speak_of_lanes_that_the_peer_takes_no_part_in() -> None:
         world.cut()
         a.write(ONE, seqs((1, 2)))
     assert ONE not in b.states
+
+
+def test_a_feed_of_which_only_what_is_not_told_is_settled_here_is_unknown_to_the_peer() -> None:
+    """Neither bulk nor a lane that the peer leaves out is told, so the peer need not know the feed by its tag."""
+    for lanes, lane in (((15, 15), 3), ((15, 1), 1)):
+        a, b = Node({log(1, lane): first(1), TWO: first(1)}), Node({TWO: first(1)})
+        world = World()
+        world.connect(a, b, lanes=lanes)
+        world.run()
+        a.write(URGENT, first(1))
+        world.run()
+        assert [end.hangup for end in world.ends] == [None, None]
+        assert holds(b)[URGENT] == {0}
