@@ -133,6 +133,7 @@ class Meeting:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
+        self._peer.lanes &= self.agreed_lanes
         names = self._names
         if hello.known and hello.known <= names.known and names.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
@@ -166,10 +167,7 @@ class Meeting:
         self.confirmed = theirs.heard
         if ours is None or self._delta is None:
             return theirs.heard == self._upto
-        if theirs.heard < min(ours.told, self._upto):
-            return False
-        self._names.mentioned(self._delta)
-        return True
+        return theirs.heard >= min(ours.told, self._upto)
 
     def _judge_our_memory(self, hello: Hello, out: list[Output]) -> bool:
         """Whether what the peer tells with its HELLO, together with what we remember, is all of it."""
@@ -195,7 +193,13 @@ class Meeting:
         if self._deaf:
             self._deaf = record.more
             return []
-        told = self._resolve(record.states, mention=True)
+        told = self._delta_of(record) if self._delta_expected else self._resolve(record.states)
+        if told is None:
+            self._delta_expected, self._deaf, self._heard_states = False, record.more, {}
+            if not self.known:
+                self._disbelieve(out)
+            self._settle(out)
+            return []
         if self._delta_expected or record.rest:
             self._heard_states.update(told)
             if len(self._heard_states) > SPANS_MAX:
@@ -213,6 +217,23 @@ class Meeting:
                 self._check_root(out)
                 self._settle(out)
         return views
+
+    def _delta_of(self, record: States) -> dict[LogId, Ranges] | None:
+        """What a delta tells of the lanes that both take part in; None where it names what is not known here.
+
+        Its sender named by what it remembered of us, before it could see that our disk is an older one.
+        """
+        told: dict[LogId, Ranges] = {}
+        for state in record.states:
+            try:
+                log = self._names.named(state.log)
+            except RemoteProtocolError:
+                return None
+            if log in told:
+                raise RemoteProtocolError("log-repeated", f"{log}")
+            if self._agreed(log):
+                told[log] = state.settled
+        return told
 
     def _rest(self, told: dict[LogId, Ranges], out: list[Output]) -> list[PeerLog]:
         hello = self._hello()
@@ -235,7 +256,7 @@ class Meeting:
         """A part of everything. Raises RemoteProtocolError: vector-order, vector-unexpected."""
         if self.known:
             raise RemoteProtocolError("vector-unexpected")
-        told = self._resolve(record.states, mention=False)
+        told = self._told(record.states)
         for log in told:
             if log.lane < self._vector_lane or log in self._vector:
                 raise RemoteProtocolError("vector-order", f"{log}")
@@ -419,6 +440,9 @@ class Meeting:
         if root(total % 2**2048, self._salt) == hello.root:
             self._become_known(hello.upto)
             return
+        self._disbelieve(out)
+
+    def _disbelieve(self, out: list[Output]) -> None:
         out.append(Noticed("memory-wrong"))
         self._peer.forgotten()
         out.append(Send(encode(Ask())))
@@ -429,7 +453,12 @@ class Meeting:
         self.heard = max(self.heard, heard)
         self.open_lanes = LANES
 
-    def _resolve(self, states: Iterable[State], *, mention: bool) -> dict[LogId, Ranges]:
+    def _resolve(self, states: Iterable[State]) -> dict[LogId, Ranges]:
+        told = self._told(states)
+        self._names.heard(told)
+        return told
+
+    def _told(self, states: Iterable[State]) -> dict[LogId, Ranges]:
         told: dict[LogId, Ranges] = {}
         for state in states:
             log = self._names.named(state.log)
@@ -438,8 +467,6 @@ class Meeting:
             if not self._agreed(log):
                 raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}")
             told[log] = state.settled
-        if mention:
-            self._names.heard(told)
         return told
 
     def _told_in(self, lanes: int, log: LogId) -> bool:

@@ -47,6 +47,7 @@ from sync.limits import (
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
     LANES,
+    RANGES_MAX,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
     WINDOW_BYTES_MAX,
@@ -138,6 +139,7 @@ class Session:
         self._taking_bytes = 0
         self._owed = 0  # How many at the head of _taking are done.
         self._wanted: dict[LogId, Ranges] = {}
+        self._wants: list[Wanted] = []  # Before the peer's HELLO.
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
         self._heard_told = 0
@@ -209,7 +211,8 @@ class Session:
                 self._sharing.go_on(logs, out)
             case Wanted(log, seqs):
                 self._wanted[log] = self._wanted.get(log, NOTHING).union(seqs)
-                out.append(Send(encode(Want(self._push.name(log), seqs))))
+                self._wants.append(event)
+                self._ask_for_wanted(out)
             case TimeCame():
                 self._wake = None
                 if self._has_to_come and self._sharing.stalled(now):
@@ -235,6 +238,7 @@ class Session:
             self._released = not record.hold
             meeting.greeted(record, out)
             self._heard_told = meeting.heard
+            self._ask_for_wanted(out)
             return
         match record:
             case Run():
@@ -248,7 +252,7 @@ class Session:
             case Gone(ref, seqs):
                 self._noted(self._peer.excuse(self._resolve(ref), seqs), out)
             case Want(ref, seqs):
-                self._want(self._resolve(ref), seqs)
+                self._want(self._resolve(ref), seqs, out)
             case Stop(refs):
                 self._stop(refs)
             case Vector():
@@ -320,12 +324,13 @@ class Session:
             if meeting.confirmed > self._told_upto:
                 raise RemoteProtocolError("ack-beyond", "our change number")
 
-    def _want(self, log: LogId, seqs: Ranges) -> None:
-        view = self._peer.log(log)
-        self._released = True
+    def _want(self, log: LogId, seqs: Ranges, out: list[Output]) -> None:
+        view, ours = self._peer.log(log), self._frontier.settled(log)
         view.stopped = False
-        if seqs:
-            view.put_back(seqs.spans)
+        self._peer.wants(view, seqs.intersect(ours))
+        unheard = seqs.minus(ours)
+        if unheard:
+            out.append(Send(encode(Gone(self._push.name(log), Ranges(unheard.spans[:RANGES_MAX])))))
         self._push.enqueue(view)
 
     def _stop(self, refs: Iterable[LogRef]) -> None:
@@ -336,6 +341,18 @@ class Session:
                 self._peer.log(log).stopped = True
 
     # What is pushed to us.
+
+    def _ask_for_wanted(self, out: list[Output]) -> None:
+        """Names count from HELLO on, and only then the lanes that the peer takes part in are known."""
+        if self._meeting.hello is None:
+            return
+        for log, seqs in ((wanted.log, wanted.seqs) for wanted in self._wants):
+            assert 0 < len(seqs.spans) <= RANGES_MAX
+            if self._agreed(log):
+                out.append(Send(encode(Want(self._push.name(log), seqs))))
+            else:
+                out.append(Noticed("lane-not-shared"))
+        self._wants.clear()
 
     def _run(self, run: Run, out: list[Output]) -> None:
         log = self._resolve(run.log)
