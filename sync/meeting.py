@@ -146,7 +146,9 @@ class Meeting:
             self._peer.forgotten()
             self._become_known(hello.upto)
             if not remembers_us:
-                self.confirmed = self._upto  # It will know us by our HELLO; if that is lost, it has nothing to build on.
+                self.confirmed = (
+                    self._upto
+                )  # It will know us by our HELLO; if that is lost, it has nothing to build on.
             if hello.chain != self._chain and self._chain < hello.chain:
                 self._sketch(out)
             return

@@ -388,8 +388,9 @@ class Session:
             return
         if self._ack_due is None:
             self._ack_due = now + ACK_DELAY_S
-        sending = any(type(output) is Send for output in out)
-        at_once = sending or (
+        # It rides with another record, but not with each of many.
+        rides = any(type(output) is Send for output in out) and (2 * self._owed >= ACK_RUNS_MAX or not self._push.busy)
+        at_once = rides or (
             self._owed
             and (
                 self._owed >= ACK_RUNS_MAX
