@@ -43,11 +43,17 @@ SYMBOLS_FIRST: Final = 96
 SYMBOLS_MAX: Final = 8_192
 """Coded symbols of one sketch: some 100 kB. Beyond it, or beyond what a VECTOR would cost, it is given up."""
 
+SYMBOLS_MORE_MAX: Final = 960
+"""Coded symbols asked for at once: 16 kB if each took the most it can, so they fit into any record."""
+
 SYMBOL_BYTES: Final = 13
 """About what one of them takes."""
 
 HASHES_MAX: Final = 8_192
 """Items of a sketch asked back by their hash."""
+
+STOP_LOGS_MAX: Final = 512
+"""Logs of one STOP, so that it fits into any record though each is named in full (a sender's rule)."""
 
 RUN_ENTRIES_MAX: Final = 8
 """So that an urgent entry waits for eight others at most; their shared header is 1 B for each by then."""

@@ -371,7 +371,7 @@ class Meeting:
 
     def _tell(self, logs: Sequence[LogId], out: list[Output], *, rest: bool = False, mention: bool = True) -> None:
         """States of these logs, which are in order."""
-        parts = list(self._parts(logs, STATES_BYTES_MAX)) or [[]]
+        parts = list(self._parts(logs)) or [[]]
         for number, part in enumerate(parts, 1):
             states = tuple(self._state(log, tagged=self._peer.knows_feed(log.feed)) for log in part)
             out.append(Send(encode(States(states, number < len(parts), rest))))
@@ -390,17 +390,17 @@ class Meeting:
         told = [log for log, state in self._frontier.states.items() if state.settled and self._agreed(log)]
         for lane in range(LANES):
             logs = self._names.in_order(log for log in told if log.lane == lane)
-            parts += self._parts(logs, 2 * STATES_BYTES_MAX)
+            parts += self._parts(logs)
         for number, part in enumerate(parts or [[]], 1):
             states = tuple(self._state(log, tagged=False) for log in part)
             out.append(Send(encode(Vector(number < len(parts), states))))
 
-    def _parts(self, logs: Sequence[LogId], bytes_max: int) -> Iterable[list[LogId]]:
+    def _parts(self, logs: Sequence[LogId]) -> Iterable[list[LogId]]:
         part: list[LogId] = []
         size = 0
         for log in logs:
             more = self._state_bytes(log)
-            if part and size + more > bytes_max:
+            if part and size + more > STATES_BYTES_MAX:
                 yield part
                 part, size = [], 0
             part.append(log)
@@ -418,8 +418,9 @@ class Meeting:
         return sum(map(self._state_bytes, logs))
 
     def _state_bytes(self, log: LogId) -> int:
-        """About what a state takes inside STATES."""
-        return (1 if self._is_listed(log) else 18) + 2 + self._spans_bytes(log)
+        """About what a state takes inside STATES, and hardly less."""
+        value = (self._frontier.settled(log).next.bit_length() + 7) // 7
+        return (2 if self._is_listed(log) else 18) + value + self._spans_bytes(log)
 
     def _dense_bytes(self) -> int:
         """About what a VECTOR of everything takes, deflated."""
@@ -428,7 +429,10 @@ class Meeting:
         return listed * 5 // 4 + (len(told) - listed) * 20 + sum(map(self._spans_bytes, told))
 
     def _spans_bytes(self, log: LogId) -> int:
-        return 3 * min(max(len(self._frontier.settled(log).spans) - 1, 0), RANGES_MAX)
+        settled = self._frontier.settled(log)
+        numbers = 2 * min(len(settled.spans) - 1, RANGES_MAX)
+        # They come to no more than top together, and so to most bytes if they are all alike.
+        return numbers * (7 + (settled.top // numbers).bit_length()) // 7 if numbers > 0 else 0
 
     def _is_listed(self, log: LogId) -> bool:
         return isinstance(self._names.told(log, tagged=False), Listed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from sync.frontier import Frontier
-from sync.limits import HASHES_MAX, SYMBOL_BYTES, SYMBOLS_FIRST, SYMBOLS_MAX
+from sync.limits import HASHES_MAX, SYMBOL_BYTES, SYMBOLS_FIRST, SYMBOLS_MAX, SYMBOLS_MORE_MAX
 from sync.logs import LogId, form, reconciled
 from sync.octets import RemoteProtocolError
 from sync.peer import Peer
@@ -112,7 +112,7 @@ class Sketching:
             self.mine = [self._items[item] for item in sorted(self._decoder.mine)]
             hashes = tuple(_hash(item) for item in sorted(self._decoder.theirs))
             return Sketched(0, len(hashes) > HASHES_MAX, hashes if len(hashes) <= HASHES_MAX else ())
-        more = min(self._symbols, self._budget - self._symbols)
+        more = min(self._symbols, self._budget - self._symbols, SYMBOLS_MORE_MAX)
         return Sketched(0, True, ()) if more <= 0 else Sketched(more, False, ())
 
     def _worth(self, symbols: list[Symbol]) -> int:
