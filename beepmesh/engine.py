@@ -32,6 +32,7 @@ from beepmesh.events import (
     LinkDrained,
     LinkId,
     LinkUp,
+    ListFeeds,
     MessageArrived,
     Output,
     PeerLeft,
@@ -244,6 +245,7 @@ class Engine:
         for event in happened:
             match event:
                 case Welcomed(link, device, salt):
+                    self._frontier.feeds = self._roster.feed_list
                     self._talks.open(link, device, salt)
                     outputs.append(RecallPeer(link, device))
                 case Said(link, data):
@@ -427,6 +429,8 @@ class Engine:
         newcomers = tuple(fact.feed for fact in batch.facts if fact.kind == DEVICE_CERTIFICATE)
         if newcomers:
             outputs.append(ReopenEntries(newcomers))
+            if self._roster.keeps_list(self._identity.device):
+                outputs.append(ListFeeds())
         return outputs
 
     def _grew(self, states: dict[LogId, LogState], number: int, now: float, *, complete: bool = False) -> list[Output]:

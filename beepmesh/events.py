@@ -241,6 +241,11 @@ class SealWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class ListFeeds:
+    """Devices have come, and this one keeps the organisation's list of feeds."""
+
+
+@dataclass(frozen=True, slots=True)
 class WakeAt:
     """Give TimeCame at this monotonic time, or earlier."""
 
@@ -302,6 +307,7 @@ Output: TypeAlias = (
     | WriteReceipts
     | ProveForks
     | SealWaiting
+    | ListFeeds
     | WakeAt
     | Told
 )

@@ -91,7 +91,9 @@ class Intake:
             or _contradicts(state, first)
         )
         held = self._states.get(log, _NOTHING).settled
-        overlapping = tuple(entry for entry in entries[:-1] if entry.seq in settled)
+        overlapping: tuple[Entry, ...] = ()
+        if settled.meets(start, newest.seq):
+            overlapping = tuple(entry for entry in entries[:-1] if entry.seq in settled)
         self._hoped[log] = LogState(
             settled.add(start, newest.seq + 1), newest.id if newest.seq >= settled.top else state.tip
         )
@@ -112,8 +114,7 @@ class Intake:
             return self._contradiction(offer, proof, entries, taken)
         settled = state.settled
         for entry in entries:
-            settled = settled.add(entry.seq, entry.seq + 1)
-            (taken.overlapping if entry.seq in state.settled else taken.entries).append(entry)
+            (taken.overlapping if entry.seq in settled else taken.entries).append(entry)
         taken.proved = proof.good.intersection(entry.id for entry in taken.entries)
         # Only what is durable: of two copies in one batch the store would keep one and be told of the other.
         durable = self._states.get(log, _NOTHING).settled
@@ -123,7 +124,7 @@ class Intake:
         self._permit_date(log, entries, believed_s)
         self._judge_early(log.feed, taken)
         tip = entries[-1].id if entries[-1].seq >= state.settled.top else state.tip
-        self._ahead[log] = LogState(settled, tip)
+        self._ahead[log] = LogState(_with(settled, entries), tip)
         return taken
 
     def committed(self) -> None:
@@ -162,8 +163,9 @@ class Intake:
         if offer.each:
             entries = [entry for entry in offer.kept if entry.id in proof.good]
         if not entries:
-            # Whoever fills a hole in good faith relies on what we hold above it, and we may have lost that.
-            raise Refused("signature-spoiled" if offer.edge else "bad-signature", f"seq {offer.start}")
+            if offer.edge:  # Whoever fills a hole in good faith relies on what is above it, and we may have lost that.
+                raise Refused("signature-spoiled", f"seq {offer.start}")
+            raise Refused("bad-signature", f"seq {offer.start}")
         if len(entries) < len(offer.kept):
             taken.counts["bad-signature"] += 1
         return entries
@@ -274,6 +276,13 @@ class Intake:
 def _contradicts(state: LogState, first: Entry) -> bool:
     """Whether a run that begins so names another predecessor than our newest entry."""
     return 0 < first.seq == state.settled.top and bool(state.tip) and state.tip != first.prev
+
+
+def _with(settled: Ranges, entries: Sequence[Entry]) -> Ranges:
+    first, last = entries[0].seq, entries[-1].seq
+    if last - first + 1 == len(entries):
+        return settled.add(first, last + 1)
+    return settled.union(Ranges.of(*((entry.seq, entry.seq + 1) for entry in entries)))
 
 
 def _lives(entry: Entry, believed_s: int) -> bool:

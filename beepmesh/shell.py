@@ -42,6 +42,7 @@ from beepmesh.events import (
     LinkDown,
     LinkDrained,
     LinkUp,
+    ListFeeds,
     MessageArrived,
     Output,
     PeerJoined,
@@ -72,6 +73,7 @@ from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
 QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are not read.
+LIST_DELAY_S: Final = 60.0  # A page costs 113 B beside its feeds: those who join together share one.
 RECEIPT_DELAY_S: Final = 0.01  # Messages that come together are acknowledged in one entry.
 REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
@@ -102,7 +104,7 @@ class Shell:
         self._doors: tuple[Door, ...] = ()
         self._listeners: list[Callable[[Told], None]] = []
         self._tasks: TaskGroup | None = None
-        self._receipts_due = False
+        self._receipts_due = self._listing_due = False
         self._failures_counted: Counter[str] = Counter()
         self._transports: list[Transport] = []
         self.disk_trouble = ""
@@ -278,6 +280,8 @@ class Shell:
                 self._start(self._seal_waiting)
             case RenewEpoch():
                 self._start(self._renew_epoch)
+            case ListFeeds():
+                self._start(self._list_feeds_soon)
             case ProveForks(forks):
                 self._start(self._prove_forks, forks)
             case PeerJoined(number, device, _, _):
@@ -332,6 +336,14 @@ class Shell:
         async with self._home_lock:
             with suppress(StoreProblem):
                 self._engine.renew_epoch(await to_thread.run_sync(self.home.store.renew_epoch, limiter=self._thread))
+
+    async def _list_feeds_soon(self) -> None:
+        if self._listing_due:
+            return
+        self._listing_due = True
+        await anyio.sleep(LIST_DELAY_S)
+        self._listing_due = False
+        await self._try(upkeep.list_feeds, self.home, _wall_ms())
 
     async def _prove_forks(self, forks: tuple[Fork, ...]) -> None:
         drafts = tuple(control_draft(fork_statement(fork), self.home.identity) for fork in forks)
@@ -423,6 +435,7 @@ class Shell:
                 upkeep.renew_certificates,
                 upkeep.rotate_prekeys,
                 upkeep.expire,
+                upkeep.list_feeds,
                 upkeep.seal_waiting,
                 receipts_due,
             )
@@ -447,7 +460,7 @@ def _engine_of(home: Home) -> Engine:
     return Engine(
         identity=home.identity,
         roster=home.roster,
-        frontier=_frontier_of(home),
+        frontier=frontier_of(home),
         frozen=home.store.frozen(),
         believed_s=lambda: home.believed_s(_wall_ms()),
         wall_ms=_wall_ms,
@@ -455,7 +468,8 @@ def _engine_of(home: Home) -> Engine:
     )
 
 
-def _frontier_of(home: Home) -> Frontier:
+def frontier_of(home: Home) -> Frontier:
+    """Everything that home has settled, as its engine starts with it."""
     changes = home.store.changed_since(0)
     states = ((log, state, changes.numbers[log]) for log, state in changes.states.items())
     frontier = Frontier(home.store.epoch(), home.roster.feed_list, states, home.store.frozen())

@@ -46,6 +46,9 @@ SYMBOLS_FIRST: Final = 96
 SYMBOLS_MAX: Final = 8_192
 """Coded symbols of one sketch: some 100 kB. Beyond it, or beyond what a VECTOR would cost, it is given up."""
 
+SYMBOLS_MORE_MAX: Final = 960
+"""Coded symbols asked for at once: 16 kB if each took the most it can, so they fit into any record."""
+
 SYMBOL_BYTES: Final = 13
 """About what one of them takes."""
 
@@ -55,6 +58,9 @@ mostly within a third. Once more is asked in one meeting of five; doubling took 
 
 HASHES_MAX: Final = 8_192
 """Items of a sketch asked back by their hash."""
+
+STOP_LOGS_MAX: Final = 512
+"""Logs of one STOP, so that it fits into any record though each is named in full (a sender's rule)."""
 
 RUN_ENTRIES_MAX: Final = 8
 """So that an urgent entry waits for eight others at most; their shared header is 1 B for each by then."""
@@ -83,11 +89,8 @@ ACK_RUNS_MAX: Final = 16
 ACK_BYTES_MAX: Final = 131_072
 """The same in packed bytes of these runs and those that are being taken."""
 
-ACK_DELAY_S: Final = 0.2
+ACK_DELAY_S: Final = 0.5
 """How long an ACK waits for company otherwise."""
-
-ACK_PAUSE_S: Final = 0.5
-"""Between two ACKs while there is no such hurry: a slow link carries few runs a second, and each would get its own."""
 
 HEARD_ACKS_MAX: Final = 4
 """ACKs after which a pusher says that it heard them: what must be told again after a cut is what 64 runs changed."""

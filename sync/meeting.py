@@ -34,7 +34,20 @@ from sync.peer import Peer, PeerLog
 from sync.ranges import Ranges
 from sync.refs import FEED_BYTES, TAG_BYTES, Listed
 from sync.sketching import Sketching
-from sync.wire import WIRE_VERSION, Ask, Hello, Remembered, Sketch, Sketched, State, States, Vector, encode
+from sync.wire import (
+    CHECK_ROOT_BYTES,
+    WIRE_VERSION,
+    Ask,
+    Check,
+    Hello,
+    Remembered,
+    Sketch,
+    Sketched,
+    State,
+    States,
+    Vector,
+    encode,
+)
 
 _EPOCH_CHECK = 0xFFFF
 
@@ -67,7 +80,7 @@ class Meeting:
         self._delta_expected = False
         self._deaf = False  # A delta comes that builds on what we do not remember: it is not read.
         self._needed = False  # The peer must be told everything.
-        self._spoken = self._was_asked = False
+        self._spoken = self._was_asked = self._rechecked = False
         self._heard_states: dict[LogId, Ranges] = {}
         self._vector: dict[LogId, Ranges] = {}
         self._vector_lane = 0
@@ -77,6 +90,11 @@ class Meeting:
     def told(self) -> bool:
         """Whether the peer has been told what it needs, as far as it has said."""
         return self.hello is not None and not self._needed
+
+    @property
+    def differed(self) -> bool:
+        """Whether the two had not settled the same when they met: then their HELLOs said nothing of forks."""
+        return self.hello is not None and self.hello.root != self._root
 
     @property
     def known(self) -> bool:
@@ -92,18 +110,18 @@ class Meeting:
             memory = None
         self._memory = memory
         self._root, self._chain, self._upto = frontier.root(self._salt), frontier.chain(self._salt), frontier.upto
-        known, remembered, delta = len(frontier.feeds), None, False
+        names, remembered, delta = self._names, None, False
         if memory is not None:
             self._peer.remembered(memory.views)
             since = min(memory.told, self._upto)
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
-            self._names.shared = min(known, memory.known)
-            self._delta = self._names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
+            names.shared = min(names.known, memory.known)
+            self._delta = names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
             delta = since < self._upto and self._is_short(self._size(self._delta))
-        check = frontier.feeds.check(known) if known else b""
-        assert check is not None
+        check = names.feeds.check(names.known) if names.known else b""
+        assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
-            WIRE_VERSION, self._lanes, record_bytes_max, known, check, frontier.epoch, self._upto, self._root,
+            WIRE_VERSION, self._lanes, record_bytes_max, names.known, check, frontier.epoch, self._upto, self._root,
             self._chain, remembered, delta, hold,
         )  # fmt: skip
         out.append(Send(encode(hello)))
@@ -116,10 +134,11 @@ class Meeting:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
-        known = len(self._frontier.feeds)
-        if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
+        self._peer.lanes &= self.agreed_lanes
+        names = self._names
+        if hello.known and hello.known <= names.known and names.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
-        self._names.shared = min(known, hello.known)
+        names.shared = min(names.known, hello.known)
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
         self._deaf = hello.delta and not remembered
@@ -151,10 +170,7 @@ class Meeting:
         self.confirmed = theirs.heard
         if ours is None or self._delta is None:
             return theirs.heard == self._upto
-        if theirs.heard < min(ours.told, self._upto):
-            return False
-        self._names.mentioned(self._delta)
-        return True
+        return theirs.heard >= min(ours.told, self._upto)
 
     def _judge_our_memory(self, hello: Hello, out: list[Output]) -> bool:
         """Whether what the peer tells with its HELLO, together with what we remember, is all of it."""
@@ -162,7 +178,8 @@ class Meeting:
         if ours is None:
             return False
         if ours.epoch & _EPOCH_CHECK != hello.epoch & _EPOCH_CHECK:
-            out.append(Noticed("epoch-new"))
+            if theirs is not None:  # Who has lost its disk has forgotten us with it: that is no surprise.
+                out.append(Noticed("epoch-new"))
             return False
         if ours.heard > hello.upto:
             out.append(Noticed("peer-rolled-back"))
@@ -179,7 +196,13 @@ class Meeting:
         if self._deaf:
             self._deaf = record.more
             return []
-        told = self._resolve(record.states, mention=True)
+        told = self._delta_of(record) if self._delta_expected else self._resolve(record.states)
+        if told is None:
+            self._delta_expected, self._deaf, self._heard_states = False, record.more, {}
+            if not self.known:
+                self._disbelieve(out)
+            self._settle(out)
+            return []
         if self._delta_expected or record.rest:
             self._heard_states.update(told)
             if len(self._heard_states) > SPANS_MAX:
@@ -197,6 +220,23 @@ class Meeting:
                 self._check_root(out)
                 self._settle(out)
         return views
+
+    def _delta_of(self, record: States) -> dict[LogId, Ranges] | None:
+        """What a delta tells of the lanes that both take part in; None where it names what is not known here.
+
+        Its sender named by what it remembered of us, before it could see that our disk is an older one.
+        """
+        told: dict[LogId, Ranges] = {}
+        for state in record.states:
+            try:
+                log = self._names.named(state.log)
+            except RemoteProtocolError:
+                return None
+            if log in told:
+                raise RemoteProtocolError("log-repeated", f"{log}")
+            if self._agreed(log):
+                told[log] = state.settled
+        return told
 
     def _rest(self, told: dict[LogId, Ranges], out: list[Output]) -> list[PeerLog]:
         hello = self._hello()
@@ -219,7 +259,7 @@ class Meeting:
         """A part of everything. Raises RemoteProtocolError: vector-order, vector-unexpected."""
         if self.known:
             raise RemoteProtocolError("vector-unexpected")
-        told = self._resolve(record.states, mention=False)
+        told = self._told(record.states)
         for log in told:
             if log.lane < self._vector_lane or log in self._vector:
                 raise RemoteProtocolError("vector-order", f"{log}")
@@ -252,6 +292,24 @@ class Meeting:
             raise RemoteProtocolError("ask-twice")
         self._needed = self._was_asked = True
         self._settle(out)
+
+    # Forks.
+
+    def check(self, out: list[Output]) -> None:
+        """Say what we have now, so that a fork of equal length is found."""
+        root, chain = self._frontier.root(self._salt), self._frontier.chain(self._salt)
+        out.append(Send(encode(Check(root[:CHECK_ROOT_BYTES], chain))))
+
+    def checked(self, record: Check, out: list[Output]) -> None:
+        """What the peer has. If it is the same and the tips differ, the one with the smaller chain looks where."""
+        if not self.known or record.root != self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]:
+            return
+        chain = self._frontier.chain(self._salt)
+        if chain < record.chain and not self._sketching.used:
+            self._sketch(out)
+        elif chain > record.chain and not self._rechecked:
+            self._rechecked = True
+            self.check(out)
 
     # Sketches.
 
@@ -312,7 +370,7 @@ class Meeting:
 
     def _tell(self, logs: Sequence[LogId], out: list[Output], *, rest: bool = False, mention: bool = True) -> None:
         """States of these logs, which are in order."""
-        parts = list(self._parts(logs, STATES_BYTES_MAX)) or [[]]
+        parts = list(self._parts(logs)) or [[]]
         for number, part in enumerate(parts, 1):
             states = tuple(self._state(log, tagged=self._peer.knows_feed(log.feed)) for log in part)
             out.append(Send(encode(States(states, number < len(parts), rest))))
@@ -331,17 +389,17 @@ class Meeting:
         told = [log for log, state in self._frontier.states.items() if state.settled and self._agreed(log)]
         for lane in range(LANES):
             logs = self._names.in_order(log for log in told if log.lane == lane)
-            parts += self._parts(logs, 2 * STATES_BYTES_MAX)
+            parts += self._parts(logs)
         for number, part in enumerate(parts or [[]], 1):
             states = tuple(self._state(log, tagged=False) for log in part)
             out.append(Send(encode(Vector(number < len(parts), states))))
 
-    def _parts(self, logs: Sequence[LogId], bytes_max: int) -> Iterable[list[LogId]]:
+    def _parts(self, logs: Sequence[LogId]) -> Iterable[list[LogId]]:
         part: list[LogId] = []
         size = 0
         for log in logs:
             more = self._state_bytes(log)
-            if part and size + more > bytes_max:
+            if part and size + more > STATES_BYTES_MAX:
                 yield part
                 part, size = [], 0
             part.append(log)
@@ -363,9 +421,10 @@ class Meeting:
         return size <= DELTA_BYTES_MAX or size <= self._dense_bytes(self._lanes) // DELTA_PART
 
     def _state_bytes(self, log: LogId) -> int:
-        """About what a state takes inside STATES."""
-        name = 1 if self._is_listed(log) else 1 + TAG_BYTES if self._peer.knows_feed(log.feed) else 1 + FEED_BYTES
-        return name + 2 + self._spans_bytes(log)
+        """About what a state takes inside STATES, and hardly less."""
+        name = 2 if self._is_listed(log) else 1 + TAG_BYTES if self._peer.knows_feed(log.feed) else 1 + FEED_BYTES
+        value = (self._frontier.settled(log).next.bit_length() + 7) // 7
+        return name + value + self._spans_bytes(log)
 
     def _dense_bytes(self, lanes: int) -> int:
         """About what a VECTOR of everything takes, deflated."""
@@ -374,7 +433,10 @@ class Meeting:
         return listed + (len(told) - listed) * (3 + FEED_BYTES) + sum(map(self._spans_bytes, told))
 
     def _spans_bytes(self, log: LogId) -> int:
-        return 3 * min(max(len(self._frontier.settled(log).spans) - 1, 0), RANGES_MAX)
+        settled = self._frontier.settled(log)
+        numbers = 2 * min(len(settled.spans) - 1, RANGES_MAX)
+        # They come to no more than top together, and so to most bytes if they are all alike.
+        return numbers * (7 + (settled.top // numbers).bit_length()) // 7 if numbers > 0 else 0
 
     def _is_listed(self, log: LogId) -> bool:
         return isinstance(self._names.told(log, tagged=False), Listed)
@@ -390,6 +452,9 @@ class Meeting:
         if root(total % 2**2048, self._salt) == hello.root:
             self._become_known(hello.upto)
             return
+        self._disbelieve(out)
+
+    def _disbelieve(self, out: list[Output]) -> None:
         out.append(Noticed("memory-wrong"))
         self._peer.forgotten()
         out.append(Send(encode(Ask())))
@@ -400,7 +465,12 @@ class Meeting:
         self.heard = max(self.heard, heard)
         self.open_lanes = LANES
 
-    def _resolve(self, states: Iterable[State], *, mention: bool) -> dict[LogId, Ranges]:
+    def _resolve(self, states: Iterable[State]) -> dict[LogId, Ranges]:
+        told = self._told(states)
+        self._names.heard(told)
+        return told
+
+    def _told(self, states: Iterable[State]) -> dict[LogId, Ranges]:
         told: dict[LogId, Ranges] = {}
         for state in states:
             log = self._names.named(state.log)
@@ -409,8 +479,6 @@ class Meeting:
             if not self._agreed(log):
                 raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}")
             told[log] = state.settled
-        if mention:
-            self._names.heard(told)
         return told
 
     def _told_in(self, lanes: int, log: LogId) -> bool:

@@ -2,7 +2,7 @@
 
 Law 1: knowledge only grows. What a peer announced, pushed or was given is remembered until the session ends.
 Law 2: of a log without a view here the peer has settled just what we have; a view is made before ours grows.
-       That counts in the lanes that are known; in others views hold what it pushed.
+       That counts in the lanes that are known and that both take part in; in others views hold what it pushed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sync.frontier import Frontier
-from sync.limits import LANES, RANGES_MAX, SPANS_MAX
+from sync.limits import LANES, PUSHED_LANES, RANGES_MAX, SPANS_MAX
 from sync.logs import LogId
 from sync.octets import RemoteProtocolError
 from sync.ranges import NOTHING, Ranges, Span
@@ -39,6 +39,8 @@ class PeerLog:
     """What is to be pushed and not yet asked of the store."""
     missing: Ranges = NOTHING
     """What the peer has, we lack, and may still come."""
+    wanted: Ranges = NOTHING
+    """What the peer asked for and was not sent since, whether it has settled it or not."""
     excused: Ranges = NOTHING
     """What the peer has and will not come: it said GONE, or the node refused it."""
     fork: int = NO_FORK
@@ -71,14 +73,20 @@ class PeerLog:
         """Take the next span to push, without what the peer got elsewhere meanwhile."""
         while self.todo:
             start, stop = self.todo.popleft()
-            if self.holds.meets(start, stop):
-                self.todo.extendleft(reversed(self.holds.gaps(start, stop)))
+            owed = self.owed(start, stop)
+            if owed != ((start, stop),):
+                self.todo.extendleft(reversed(owed))
                 continue
             if stop - start > entries_max:
                 self.todo.appendleft((start + entries_max, stop))
                 stop = start + entries_max
             return start, stop
         return None
+
+    def owed(self, start: int, stop: int) -> tuple[Span, ...]:
+        """What of this the peer does not have, or asked for all the same."""
+        holds = self.holds.minus(self.wanted) if self.wanted else self.holds
+        return holds.gaps(start, stop)
 
     def put_back(self, spans: tuple[Span, ...]) -> None:
         """These are still to be pushed, before the rest."""
@@ -105,6 +113,8 @@ class Peer:
     def __init__(self, frontier: Frontier) -> None:
         self.known_lanes = 0
         """So many lanes of it, from lane 0 on, are known."""
+        self.lanes = PUSHED_LANES
+        """Bit set of the lanes that both are told of; of the others nothing is known."""
         self._frontier = frontier
         self._logs: dict[LogId, PeerLog] = {}
         self._spans = 0
@@ -130,7 +140,7 @@ class Peer:
             view = self._logs[log] = PeerLog(log, told=ours)
             if len(self._logs) > SPANS_MAX:
                 raise RemoteProtocolError("logs-too-many")
-            if log.lane < self.known_lanes:
+            if self._knows(log.lane):
                 view.holds = view.seen = ours
                 view.top = ours.top
         return view
@@ -140,7 +150,7 @@ class Peer:
         view = self._logs.get(log)
         if view is not None:
             return view.holds
-        return self._frontier.settled(log) if log.lane < self.known_lanes else NOTHING
+        return self._frontier.settled(log) if self._knows(log.lane) else NOTHING
 
     def knows_feed(self, feed: bytes) -> bool:
         """Whether it has settled anything of that feed, so that it can find it by a tag."""
@@ -196,7 +206,9 @@ class Peer:
     def pushed(self, log: LogId, start: int, stop: int) -> None:
         """The peer has these entries, for it just sent them. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
-        view.given = view.given.add(start, stop)
+        given = view.given.add(start, stop)
+        self._count(len(given.spans) - len(view.given.spans))
+        view.given = given
         self._hold(view, view.holds.add(start, stop))
         view.top = max(view.top, stop)
         for span in self._frontier.settled(log).gaps(start, stop):
@@ -206,6 +218,17 @@ class Peer:
     def took(self, view: PeerLog, start: int, stop: int) -> None:
         """The peer has settled a run of ours. Raises RemoteProtocolError: ranges-too-many."""
         self._hold(view, view.holds.add(start, stop))
+
+    def wants(self, view: PeerLog, seqs: Ranges) -> None:
+        """The peer asked for these, which are settled here. Raises RemoteProtocolError: ranges-too-many."""
+        new = seqs.minus(view.wanted)
+        self._want(view, view.wanted.union(new))
+        view.put_back(new.spans)
+
+    def gave(self, view: PeerLog, start: int, stop: int) -> None:
+        """These were pushed to the peer, or said to be gone."""
+        if view.wanted:
+            self._want(view, view.wanted.minus(Ranges(((start, stop),))))
 
     def excuse(self, log: LogId, seqs: Ranges) -> PeerLog:
         """These are not to be waited for. Raises RemoteProtocolError: ranges-too-many."""
@@ -231,10 +254,17 @@ class Peer:
         """The logs of which the peer has settled something else than we have."""
         return [view.log for view in self._logs.values() if view.holds != self._frontier.settled(view.log)]
 
+    def _knows(self, lane: int) -> bool:
+        return lane < self.known_lanes and bool(self.lanes >> lane & 1)
+
     def _await(self, view: PeerLog) -> None:
         ours = self._frontier.settled(view.log)
         view.missing = view.holds.minus(ours).minus(view.excused)
         self.weigh(view)
+
+    def _want(self, view: PeerLog, wanted: Ranges) -> None:
+        self._count(len(wanted.spans) - len(view.wanted.spans))
+        view.wanted = wanted
 
     def _hold(self, view: PeerLog, holds: Ranges) -> None:
         self._count(len(holds.spans) - len(view.holds.spans))

@@ -148,7 +148,12 @@ class Push:
     @property
     def idle(self) -> bool:
         """Nothing is left to push and everything pushed is acknowledged."""
-        return not self._window and not any(lane.busy for lane in self._lanes)
+        return not self._window and not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Something is left to push."""
+        return any(lane.busy for lane in self._lanes)
 
     def enqueue(self, view: PeerLog) -> None:
         """If anything of this log is owed, it takes its turn."""
@@ -185,6 +190,8 @@ class Push:
         if unsent < end:
             gone = gone.add(unsent, unsent + 1)
         view.put_back(gone.gaps(unsent, stop))
+        for span in gone.spans:
+            self._peer.gave(view, *span)
         if gone and start != view.fork:
             out.append(Send(encode(Gone(self.name(log), gone))))
         self.enqueue(view)
@@ -260,8 +267,9 @@ class Push:
         said = not view.infers_prev(start)
         if view.stopped:
             return self._withdraw(lane, ((start, stop),))
-        if start != view.fork and view.holds.meets(start, stop):
-            return self._withdraw(lane, view.holds.gaps(start, stop))
+        owed = view.owed(start, stop)
+        if start != view.fork and owed != ((start, stop),):
+            return self._withdraw(lane, owed)
         if said and prev is None:
             return self._withdraw(lane, ((start, stop),))
         if not self._fits(size) or not self.pace.room:
@@ -270,6 +278,7 @@ class Push:
         out.append(Send(encode(Run(self.name(view.log), start, prev if said else None, packed))))
         view.top = max(view.top, stop)
         view.told = view.told.add(start, stop)
+        self._peer.gave(view, start, stop)
         self._window.append(_Sent(view, start, stop, said or start == 0, size))
         self._window_bytes += size
         self.entries_sent += len(packed)

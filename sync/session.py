@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from math import inf
 from typing import assert_never
 
 from sync.events import (
@@ -46,10 +45,10 @@ from sync.frontier import Frontier
 from sync.limits import (
     ACK_BYTES_MAX,
     ACK_DELAY_S,
-    ACK_PAUSE_S,
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
     LANES,
+    RANGES_MAX,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
     WINDOW_BYTES_MAX,
@@ -61,13 +60,14 @@ from sync.memory import Memory
 from sync.names import Names
 from sync.peer import Peer, PeerLog
 from sync.push import Push
-from sync.ranges import Ranges
+from sync.ranges import NOTHING, Ranges
 from sync.sharing import Sharing
 from sync.sources import SessionId, Sources
 from sync.wire import (
     WIRE_VERSION,
     Ack,
     Ask,
+    Check,
     Gone,
     Hello,
     LogRef,
@@ -139,6 +139,8 @@ class Session:
         self._taking: deque[_Taking] = deque()
         self._taking_bytes = 0
         self._owed = 0  # How many at the head of _taking are done.
+        self._wanted: dict[LogId, Ranges] = {}
+        self._wants: list[Wanted] = []  # Before the peer's HELLO.
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
         self._heard_told = 0
@@ -146,7 +148,6 @@ class Session:
         self._released = False  # The peer does not hold us, or no longer.
         self._introduced = False
         self._ack_due: float | None = None
-        self._acked_at = -inf
         self._wake: float | None = None
         self._level = self._was_level = self._hung = self._started = False
 
@@ -207,10 +208,12 @@ class Session:
             case SourceFree(logs):
                 for log in self._sharing.resumed(logs):
                     self._changed[log] = None
-                    self._send_ack(out, now)
+                    self._send_ack(out)
                 self._sharing.go_on(logs, out)
             case Wanted(log, seqs):
-                out.append(Send(encode(Want(self._push.name(log), seqs))))
+                self._wanted[log] = self._wanted.get(log, NOTHING).union(seqs)
+                self._wants.append(event)
+                self._ask_for_wanted(out)
             case TimeCame():
                 self._wake = None
                 if self._has_to_come and self._sharing.stalled(now):
@@ -236,6 +239,7 @@ class Session:
             self._released = not record.hold
             meeting.greeted(record, out)
             self._heard_told = meeting.heard
+            self._ask_for_wanted(out)
             return
         match record:
             case Run():
@@ -249,7 +253,7 @@ class Session:
             case Gone(ref, seqs):
                 self._noted(self._peer.excuse(self._resolve(ref), seqs), out)
             case Want(ref, seqs):
-                self._want(self._resolve(ref), seqs)
+                self._want(self._resolve(ref), seqs, out)
             case Stop(refs):
                 self._stop(refs)
             case Vector():
@@ -260,6 +264,8 @@ class Session:
                 meeting.sketched(record, out)
             case Ask():
                 meeting.asked(out)
+            case Check():
+                meeting.checked(record, out)
             case Hello():
                 raise RemoteProtocolError("hello-twice")
             case Unknown(kind):
@@ -319,12 +325,13 @@ class Session:
             if meeting.confirmed > self._told_upto:
                 raise RemoteProtocolError("ack-beyond", "our change number")
 
-    def _want(self, log: LogId, seqs: Ranges) -> None:
-        view = self._peer.log(log)
-        self._released = True
+    def _want(self, log: LogId, seqs: Ranges, out: list[Output]) -> None:
+        view, ours = self._peer.log(log), self._frontier.settled(log)
         view.stopped = False
-        if seqs:
-            view.put_back(seqs.spans)
+        self._peer.wants(view, seqs.intersect(ours))
+        unheard = seqs.minus(ours)
+        if unheard:
+            out.append(Send(encode(Gone(self._push.name(log), Ranges(unheard.spans[:RANGES_MAX])))))
         self._push.enqueue(view)
 
     def _stop(self, refs: Iterable[LogRef]) -> None:
@@ -336,9 +343,23 @@ class Session:
 
     # What is pushed to us.
 
+    def _ask_for_wanted(self, out: list[Output]) -> None:
+        """Names count from HELLO on, and only then the lanes that the peer takes part in are known."""
+        if self._meeting.hello is None:
+            return
+        for log, seqs in ((wanted.log, wanted.seqs) for wanted in self._wants):
+            assert 0 < len(seqs.spans) <= RANGES_MAX
+            if self._agreed(log):
+                out.append(Send(encode(Want(self._push.name(log), seqs))))
+            else:
+                out.append(Noticed("lane-not-shared"))
+        self._wants.clear()
+
     def _run(self, run: Run, out: list[Output]) -> None:
         log = self._resolve(run.log)
         count, size = len(run.packed), sum(map(len, run.packed))
+        if not reconciled(log) and not self._wanted.get(log, NOTHING).covers(run.start, run.start + count):
+            raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")
         self._taking_bytes += size
         if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):
             raise RemoteProtocolError("window-exceeded")
@@ -366,11 +387,11 @@ class Session:
         if not self._owed and not self._changed and not heard_due:
             self._ack_due = None
             return
-        pause_ends = self._acked_at + ACK_PAUSE_S
         if self._ack_due is None:
-            self._ack_due = max(now + ACK_DELAY_S, pause_ends)
-        sending = any(type(output) is Send for output in out)
-        at_once = (sending and (self._changed or now >= pause_ends)) or (
+            self._ack_due = now + ACK_DELAY_S
+        # It rides with another record, but not with each of many.
+        rides = any(type(output) is Send for output in out) and (2 * self._owed >= ACK_RUNS_MAX or not self._push.busy)
+        at_once = rides or (
             self._owed
             and (
                 self._owed >= ACK_RUNS_MAX
@@ -380,12 +401,11 @@ class Session:
             )
         )
         if at_once or now >= self._ack_due:
-            self._send_ack(out, now)
+            self._send_ack(out)
         else:
             self._wake_at(self._ack_due, out)
 
-    def _send_ack(self, out: list[Output], now: float) -> None:
-        self._acked_at = now
+    def _send_ack(self, out: list[Output]) -> None:
         refused: list[int] = []
         for index in range(self._owed):
             run = self._taking.popleft()
@@ -448,6 +468,8 @@ class Session:
         level = self._has_all and self._meeting.told and not self._taking and self._push.idle
         if level and not self._level:
             out.append(Level())
+            if not self._was_level and self._meeting.differed:
+                self._meeting.check(out)
             self._was_level = True
         self._level = level
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sync.events import Output, Send
 from sync.frontier import Frontier
-from sync.limits import STALL_S
+from sync.limits import STALL_S, STOP_LOGS_MAX
 from sync.logs import LogId, reconciled
 from sync.names import Names
 from sync.peer import Peer, PeerLog
@@ -53,7 +53,8 @@ class Sharing:
                 stops.append(self._name(log))
         if stops or self._holds:
             self._holds = False
-            out.append(Send(encode(Stop(tuple(stops)))))
+            for at in range(0, len(stops) or 1, STOP_LOGS_MAX):
+                out.append(Send(encode(Stop(tuple(stops[at : at + STOP_LOGS_MAX])))))
 
     def resumed(self, logs: Iterable[LogId]) -> list[LogId]:
         """These are ours to receive; of which of them the peer does not know what we have got meanwhile."""

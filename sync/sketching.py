@@ -10,7 +10,14 @@ from __future__ import annotations
 from hashlib import sha256
 
 from sync.frontier import Frontier
-from sync.limits import HASHES_MAX, SYMBOL_BYTES, SYMBOLS_FIRST, SYMBOLS_MAX, SYMBOLS_PER_ITEM
+from sync.limits import (
+    HASHES_MAX,
+    SYMBOL_BYTES,
+    SYMBOLS_FIRST,
+    SYMBOLS_MAX,
+    SYMBOLS_MORE_MAX,
+    SYMBOLS_PER_ITEM,
+)
 from sync.logs import LogId, form, reconciled
 from sync.octets import RemoteProtocolError
 from sync.peer import Peer
@@ -39,6 +46,11 @@ class Sketching:
     def hearing(self) -> bool:
         """Whether symbols of the peer's have come."""
         return self._decoder is not None
+
+    @property
+    def used(self) -> bool:
+        """Whether a sketch has been begun, by either side: there is one in a session."""
+        return self._symbols > 0
 
     # The sender.
 
@@ -109,7 +121,7 @@ class Sketching:
         if enough > symbols_max or self._symbols >= symbols_max:
             return Sketched(0, True, ())
         more = max(enough - self._symbols, self._symbols // 4)
-        return Sketched(min(more, symbols_max - self._symbols), False, ())
+        return Sketched(min(more, symbols_max - self._symbols, SYMBOLS_MORE_MAX), False, ())
 
     # Both.
 

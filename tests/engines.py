@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from beepmesh import desk, upkeep
+from beepmesh.asking import answer
 from beepmesh.author import control_draft, feed_certificate_draft
 from beepmesh.channel import Door
 from beepmesh.config import Config
@@ -27,7 +28,6 @@ from beepmesh.events import (
     BatchCommitted,
     BatchFailed,
     Commit,
-    EntriesRead,
     FrameReceived,
     HangUp,
     HomeChanged,
@@ -37,6 +37,7 @@ from beepmesh.events import (
     LinkDown,
     LinkDrained,
     LinkUp,
+    ListFeeds,
     MessageArrived,
     Output,
     PeerJoined,
@@ -44,9 +45,9 @@ from beepmesh.events import (
     ProveForks,
     ProveRuns,
     ReadEntries,
-    Reopened,
+    RecallPeer,
+    RenewEpoch,
     ReopenEntries,
-    RunsProved,
     SealWaiting,
     SendFrames,
     TellDrained,
@@ -58,8 +59,8 @@ from beepmesh.events import (
 from beepmesh.forks import fork_statement
 from beepmesh.home import Home, first_statements
 from beepmesh.messages.entry import Entry
-from beepmesh.proving import prove
 from beepmesh.receipts import receipts_due
+from beepmesh.shell import frontier_of
 from beepmesh.store.contract import Batch, Statement, Store
 from beepmesh.store.memory import MemoryStore
 from beepmesh.trust.facts import PREKEY_BUNDLE, prekey_bundle_data
@@ -263,7 +264,7 @@ class EngineNode:
         self.engine = Engine(
             identity=home.identity,
             roster=home.roster,
-            states=home.store.states(),
+            frontier=frontier_of(home),
             frozen=home.store.frozen(),
             believed_s=lambda: home.believed_s(mesh.wall_ms),
             wall_ms=lambda: mesh.wall_ms,
@@ -339,7 +340,7 @@ class EngineNode:
         if fresh.identity_changed:
             self.engine.renew(self.home.identity)
         if fresh.states:
-            self.give(HomeChanged(fresh.states))
+            self.give(HomeChanged(fresh.states, fresh.version))
         return result
 
     def give(self, *events: Input) -> None:
@@ -394,14 +395,10 @@ class EngineNode:
                     return
                 case Commit():
                     self._answered(orders, (None if self.disk_full else self.stored(order)) or BatchFailed("full"))
-                case ReadEntries(_, log, start, stop, bytes_max, with_prev):
-                    read = self.home.store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev)
-                    self._answered(orders, EntriesRead(order, read))
-                case ProveRuns(offers):
-                    proofs = prove([offer for _, offer in offers], self.home.store.read)
-                    self._answered(orders, RunsProved(order, proofs))
-                case ReopenEntries():
-                    self._answered(orders, Reopened(order, self.home.unopened()))
+                case ReadEntries() | ProveRuns() | RecallPeer() | ReopenEntries():
+                    self._answered(orders, answer(self.home, order, self.mesh.wall_ms))
+                case RenewEpoch():
+                    self.engine.renew_epoch(self.home.store.renew_epoch())
                 case SendFrames(link, frames):
                     self._cables[link].send(link, frames)
                 case TellDrained(link):
@@ -410,7 +407,7 @@ class EngineNode:
                     self._cables[link].hang_up(link)
                 case WakeAt(when):
                     self.wake_at = when if self.wake_at is None else min(when, self.wake_at)
-                case WriteReceipts() | SealWaiting() | ProveForks():
+                case WriteReceipts() | SealWaiting() | ListFeeds() | ProveForks():
                     self._chore(order)
                 case PeerJoined() | PeerLeft() | MessageArrived() | LevelReached() | JoinDecided():
                     self.told.append(order)
@@ -428,13 +425,15 @@ class EngineNode:
         done = home.store.commit(order.batch, keys=home.keys(), now_ms=home.dated_ms(self.mesh.wall_ms))
         return BatchCommitted(order.batch, done)
 
-    def _chore(self, order: WriteReceipts | SealWaiting | ProveForks) -> None:
+    def _chore(self, order: WriteReceipts | SealWaiting | ListFeeds | ProveForks) -> None:
         now_ms = self.mesh.wall_ms
         match order:
             case WriteReceipts():
                 self.act(lambda: receipts_due(self.home, now_ms))
             case SealWaiting():
                 self.act(lambda: upkeep.seal_waiting(self.home, now_ms))
+            case ListFeeds():
+                self.act(lambda: upkeep.list_feeds(self.home, now_ms))
             case ProveForks(forks):
                 identity = self.home.identity
                 drafts = tuple(control_draft(fork_statement(fork), identity) for fork in forks)

@@ -82,6 +82,7 @@ WORDS: Final[dict[str, str]] = {
     "control-malformed": _FACT,
     "control-sealed": "a statement under a key that this device does not have; sync with headquarters",
     "fact-early": _FACT,
+    "feed-page": "a device that may not, or out of turn, numbered the organisation's feeds, and was not believed",
     "fact-malformed": _FACT,
     "fact-misplaced": _FACT,
     "fact-unknown": "a newer version states something this one does not understand; update it",

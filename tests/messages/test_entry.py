@@ -1,12 +1,15 @@
-"""Entries: one encoding, hash links, a signature that is checked for each, bodies that may go."""
+"""Entries: one encoding, hash links by which one signature vouches for all below it, bodies that may go."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beepmesh.crypto.primitives import SigningKey
+from beepmesh.crypto.primitives import SigningKey, sha256
 from beepmesh.errors import Refused
 from beepmesh.messages.entry import (
     BODY_BYTES_MAX,
@@ -69,6 +72,24 @@ def test_an_erased_body_leaves_a_header_that_verifies() -> None:
     assert arrived[1].body is None
     assert [entry.id for entry in arrived] == [entry.id for entry in chain(3)]
     assert all(verify_entry(KEY.public, entry) for entry in arrived)
+
+
+def test_entries_are_as_written_down() -> None:
+    vectors = json.loads((Path(__file__).parents[1] / "vectors" / "own" / "entries.json").read_text())
+    key, prev = SigningKey(bytes.fromhex(vectors["feed_seed"])), NO_PREV
+    for case in vectors["cases"]:
+        said = {name: bytes.fromhex(value) for name, value in case.items() if isinstance(value, str)}
+        seq = case["seq"]
+        place = {"feed": sha256(key.public)[:16], "lane": 1, "seq": seq, "prev": prev}
+        entry = unpack(said["packed"], **place)
+        assert (entry.prev, entry.hints, entry.body) == (said["prev"], said["hints"], said["body"])
+        assert (entry.ttl, entry.priority) == (seq, seq % 4)
+        assert (entry.header, entry.id) == (said["header"], said["id"])
+        assert verify_entry(key.public, entry)
+        assert unpack(said["packed_erased"], **place) == entry.erased()
+        assert (pack(entry), pack(entry.erased())) == (said["packed"], said["packed_erased"])
+        prev = entry.id
+    assert [len(case["packed"]) // 2 - len(case["body"]) // 2 for case in vectors["cases"]] == [72, 75, 80]
 
 
 def test_restore_gives_the_same_entry() -> None:
