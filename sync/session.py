@@ -57,6 +57,7 @@ from sync.logs import LogId, reconciled, view_digest
 from sync.meeting import Meeting
 from sync.memory import Memory
 from sync.names import Names
+from sync.octets import VARINT_END
 from sync.peer import Peer, PeerLog
 from sync.push import Push
 from sync.ranges import Ranges
@@ -313,6 +314,8 @@ class Session:
         meeting = self._meeting
         if ack.advance:
             self._heard_acks += 1
+            if meeting.heard + ack.advance >= VARINT_END:
+                raise RemoteProtocolError("ack-beyond", "its change number")
             meeting.heard += ack.advance
         if ack.heard:
             meeting.confirmed += ack.heard
