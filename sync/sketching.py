@@ -34,7 +34,7 @@ class Sketching:
         self._encoder: Encoder | None = None
         self._decoder: Decoder | None = None
         self._symbols = 0
-        self._theirs: set[LogId] | None = None
+        self._theirs: list[LogId] | None = None
         self._equal: dict[LogId, Ranges] = {}
 
     @property
@@ -61,7 +61,7 @@ class Sketching:
         self._encoder = None
         if not answer.given_up:
             hashes = set(answer.hashes)
-            self._theirs = {log for item, log in self._items.items() if _hash(item) in hashes}
+            self._theirs = [log for item, log in self._items.items() if _hash(item) in hashes]
         return None
 
     def explained(
