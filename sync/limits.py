@@ -91,6 +91,9 @@ UNTOLD_LOGS_MAX: Final = 32
 STALL_S: Final = 30.0
 """A peer that has something for us and pushes nothing for so long is not waited for, and another may push it."""
 
+TAKE_OVER_LOGS_MAX: Final = 64
+"""Logs that a peer takes over at once from one that gives nothing of them."""
+
 READ_ENTRIES_MAX: Final = 64
 """Entries asked of the store at once: eight runs for one query."""
 

@@ -12,7 +12,7 @@ Law 3: whatever is wrong with what was remembered leads to the form that needs n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
@@ -22,6 +22,7 @@ from sync.limits import (
     RANGES_MAX,
     SPANS_MAX,
     STATES_BYTES_MAX,
+    SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
     ZIP_BYTES_MIN,
 )
@@ -83,6 +84,8 @@ class Meeting:
         self._heard_states: dict[LogId, Ranges] = {}
         self._vector: dict[LogId, Ranges] = {}
         self._vector_lane = 0
+        self._parts_spans = 0
+        self._told_in_part: dict[LogId, Ranges] = {}  # What we told of logs with more spans than fit.
         self._sketching = Sketching(frontier, salt)
 
     @property
@@ -145,10 +148,7 @@ class Meeting:
             self._delta_expected = remembered and hello.delta
             self._peer.forgotten()
             self._become_known(hello.upto)
-            if not remembers_us:
-                self.confirmed = (
-                    self._upto
-                )  # It will know us by our HELLO; if that is lost, it has nothing to build on.
+            self.confirmed = max(self.confirmed, self._upto)  # It sees the same, and knows us by it.
             if hello.chain != self._chain and self._chain < hello.chain:
                 self._sketch(out)
             return
@@ -206,8 +206,7 @@ class Meeting:
             return []
         if self._delta_expected or record.rest:
             self._heard_states.update(told)
-            if len(self._heard_states) > SPANS_MAX:
-                raise RemoteProtocolError("logs-too-many")
+            self._bound(told)
             if record.more:
                 return []
             told, self._heard_states = self._heard_states, {}
@@ -241,9 +240,10 @@ class Meeting:
 
     def _rest(self, told: dict[LogId, Ranges], out: list[Output]) -> list[PeerLog]:
         hello = self._hello()
-        told, forked = self._sketching.explained(told, self._peer)
+        told, forked = self._sketching.explained(told, self._agreed)
+        answer = self._tell_rest if self.known else self._answer
         if not self.known:
-            self._peer.rest(told)
+            self._peer.rest({**self._told_in_part, **told})
             self._become_known(hello.upto)
         views = [self._peer.announced(log, settled) for log, settled in told.items()]
         for view in views:
@@ -251,7 +251,7 @@ class Meeting:
                 view.found_forked()
         self.learned += len(views) + 1
         if self._sketching.answered():
-            self._answer(self._names.in_order(told), out)
+            answer(self._names.in_order(told), out)
             self._needed = False
         self._settle(out)
         return views
@@ -270,8 +270,7 @@ class Meeting:
         elif record.more:
             raise RemoteProtocolError("vector-empty")
         self._vector.update(told)
-        if len(self._vector) > SPANS_MAX:
-            raise RemoteProtocolError("logs-too-many")
+        self._bound(told)
         if record.more:
             return
         self._open_below(LANES)
@@ -279,6 +278,12 @@ class Meeting:
         self.heard = max(self.heard, self._hello().upto)
         self.learned += 1
         self._settle(out)
+
+    def _bound(self, told: Mapping[LogId, Ranges]) -> None:
+        """Parts wait for the last one; all of them that a session hears are bounded together."""
+        self._parts_spans += sum(1 + len(settled.spans) for settled in told.values())
+        if self._parts_spans > SPANS_MAX:
+            raise RemoteProtocolError("ranges-too-many", "in all parts together")
 
     def _open_below(self, lane: int) -> None:
         lanes = range(self.open_lanes, lane)
@@ -291,7 +296,8 @@ class Meeting:
         self._hello()
         if self._was_asked:
             raise RemoteProtocolError("ask-twice")
-        self._needed = self._was_asked = True
+        self._was_asked = True
+        self._needed = self._needed or not self._spoken  # What was spoken is everything already.
         self._settle(out)
 
     # Forks.
@@ -319,7 +325,8 @@ class Meeting:
         self._hello()
         if not self._sketching.hearing:
             self._peer.told_all()
-        answer = self._sketching.hear(record.symbols)
+        # Of one that is known only forks are to be found, and no VECTOR would tell of them.
+        answer = self._sketching.hear(record.symbols, SYMBOLS_MORE_MAX if self.known else 0)
         out.append(Send(encode(answer)))
         if answer.more or answer.given_up:
             return
@@ -332,7 +339,7 @@ class Meeting:
         more = self._sketching.heard(record)
         if more is not None:
             out.append(Send(encode(more)))
-        elif record.given_up:
+        elif record.given_up and not self.known:
             self._speak_vector(out)
 
     def _sketch(self, out: list[Output]) -> None:
@@ -367,7 +374,10 @@ class Meeting:
             self._peer.told_all()
             self._tell_everything(out)
         else:
-            self._tell(logs, out, rest=True)
+            self._tell_rest(logs, out)
+
+    def _tell_rest(self, logs: list[LogId], out: list[Output]) -> None:
+        self._tell(logs, out, rest=True)
 
     def _tell(self, logs: Sequence[LogId], out: list[Output], *, rest: bool = False, mention: bool = True) -> None:
         """States of these logs, which are in order."""
@@ -411,7 +421,7 @@ class Meeting:
     def _state(self, log: LogId, *, tagged: bool) -> State:
         settled = self._frontier.settled(log)
         if len(settled.spans) > RANGES_MAX:
-            settled = Ranges(settled.spans[:RANGES_MAX])
+            settled = self._told_in_part[log] = Ranges(settled.spans[:RANGES_MAX])
         return State(self._names.told(log, tagged=tagged), settled)
 
     def _size(self, logs: Iterable[LogId]) -> int:

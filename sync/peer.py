@@ -8,7 +8,7 @@ Law 2: of a log without a view here the peer has settled just what we have; a vi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sync.frontier import Frontier
@@ -118,12 +118,12 @@ class Peer:
         self._frontier = frontier
         self._logs: dict[LogId, PeerLog] = {}
         self._spans = 0
-        self._awaited: set[LogId] = set()
+        self._awaited: dict[LogId, None] = {}
         self.flipped: list[LogId] = []
         """Logs that have become awaited, or are no longer, since the session looked."""
 
     @property
-    def awaited(self) -> set[LogId]:
+    def awaited(self) -> Collection[LogId]:
         """Logs of which the peer has something that we lack and may still get."""
         return self._awaited
 
@@ -179,7 +179,7 @@ class Peer:
 
     def everything(self, told: Mapping[LogId, Ranges], lanes: range) -> None:
         """The peer has settled this, and nothing else in these lanes."""
-        for log in {*self._logs, *self._frontier.states, *told}:
+        for log in dict.fromkeys((*self._logs, *self._frontier.states, *told)):
             theirs = told.get(log, NOTHING)
             if log.lane in lanes and (log in self._logs or theirs != self._frontier.settled(log)):
                 self.announced(log, theirs)
@@ -246,9 +246,9 @@ class Peer:
             return
         self.flipped.append(view.log)
         if view.missing:
-            self._awaited.add(view.log)
+            self._awaited[view.log] = None
         else:
-            self._awaited.discard(view.log)
+            del self._awaited[view.log]
 
     def differing(self) -> list[LogId]:
         """The logs of which the peer has settled something else than we have."""

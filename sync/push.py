@@ -266,6 +266,7 @@ class Push:
         stop = start + len(packed)
         said = not view.infers_prev(start)
         if view.stopped:
+            view.fork_due |= start == view.fork
             return self._withdraw(lane, ((start, stop),))
         owed = view.owed(start, stop)
         if start != view.fork and owed != ((start, stop),):

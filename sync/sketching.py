@@ -7,13 +7,13 @@ other side lacks; everything else is told as states.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 from sync.frontier import Frontier
 from sync.limits import HASHES_MAX, SYMBOL_BYTES, SYMBOLS_FIRST, SYMBOLS_MAX, SYMBOLS_MORE_MAX
 from sync.logs import LogId, form, reconciled
 from sync.octets import RemoteProtocolError
-from sync.peer import Peer
 from sync.ranges import NOTHING, Ranges
 from sync.refs import HASH_BYTES
 from sync.sketch import Decoder, Encoder, SketchError, Symbol, decode_symbols, encode_symbols
@@ -34,7 +34,7 @@ class Sketching:
         self._encoder: Encoder | None = None
         self._decoder: Decoder | None = None
         self._symbols = 0
-        self._theirs: set[LogId] | None = None
+        self._theirs: list[LogId] | None = None
         self._equal: dict[LogId, Ranges] = {}
 
     @property
@@ -66,15 +66,17 @@ class Sketching:
         self._encoder = None
         if not answer.given_up:
             hashes = set(answer.hashes)
-            self._theirs = {log for item, log in self._items.items() if _hash(item) in hashes}
+            self._theirs = [log for item, log in self._items.items() if _hash(item) in hashes]
         return None
 
-    def explained(self, told: dict[LogId, Ranges], peer: Peer) -> tuple[dict[LogId, Ranges], set[LogId]]:
+    def explained(
+        self, told: dict[LogId, Ranges], agreed: Callable[[LogId], bool]
+    ) -> tuple[dict[LogId, Ranges], set[LogId]]:
         """What the other side told, with the logs of which it has nothing; and of which of them the tips differ."""
         if self._theirs is None and not self.mine:
             return told, set()
         forked = {log for log, settled in told.items() if settled and settled == self._equal.get(log)}
-        for log in self._theirs or ():
+        for log in filter(agreed, self._theirs or ()):
             told.setdefault(log, NOTHING)
         return told, forked
 
@@ -92,8 +94,8 @@ class Sketching:
 
     # The hearer.
 
-    def hear(self, data: bytes) -> Sketched:
-        """What to answer. Raises RemoteProtocolError."""
+    def hear(self, data: bytes, worth: int) -> Sketched:
+        """What to answer. So many symbols are worth it at least. Raises RemoteProtocolError."""
         if self._encoder is not None or (self._decoder is not None and self._decoder.done):
             raise RemoteProtocolError("sketch-unexpected")
         try:
@@ -101,7 +103,7 @@ class Sketching:
             if self._decoder is None:
                 self._take_items()
                 self._decoder = Decoder(self._items)
-                self._budget = self._worth(symbols)
+                self._budget = max(self._worth(symbols), worth)
             self._decoder.feed(symbols)
         except SketchError as error:
             raise RemoteProtocolError("sketch-malformed", str(error)) from None
