@@ -26,7 +26,7 @@ from sync.limits import (
     VECTOR_BYTES_MAX,
     ZIP_BYTES_MIN,
 )
-from sync.logs import LogId, leaf, reconciled, root, view_digest
+from sync.logs import NO_CHAIN, LogId, leaf, reconciled, root, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
@@ -119,7 +119,8 @@ class Meeting:
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
             names.shared = min(names.known, memory.known)
             self._delta = names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
-            delta = since < self._upto and self._size(self._delta) <= DELTA_BYTES_MAX
+            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too.
+            delta = bool(self._delta) and self._size(self._delta) <= DELTA_BYTES_MAX
         check = names.feeds.check(names.known) if names.known else b""
         assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
@@ -141,6 +142,7 @@ class Meeting:
         if hello.known and hello.known <= names.known and names.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
         names.shared = min(names.known, hello.known)
+        self._sketching.agree(self.agreed_lanes, with_tips=NO_CHAIN not in (self._chain, hello.chain))
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
         self._deaf = hello.delta and not remembered
@@ -149,7 +151,7 @@ class Meeting:
             self._peer.forgotten()
             self._become_known(hello.upto)
             self.confirmed = max(self.confirmed, self._upto)  # It sees the same, and knows us by it.
-            if hello.chain != self._chain and self._chain < hello.chain:
+            if NO_CHAIN < self._chain < hello.chain:
                 self._sketch(out)
             return
         self._needed = not remembers_us
@@ -309,9 +311,10 @@ class Meeting:
 
     def checked(self, record: Check, out: list[Output]) -> None:
         """What the peer has. If it is the same and the tips differ, the one with the smaller chain looks where."""
-        if not self.known or record.root != self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]:
-            return
         chain = self._frontier.chain(self._salt)
+        same = record.root == self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]
+        if not self.known or not same or NO_CHAIN in (chain, record.chain):
+            return
         if chain < record.chain and not self._sketching.used:
             self._sketch(out)
         elif chain > record.chain and not self._rechecked:
