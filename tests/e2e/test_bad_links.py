@@ -364,8 +364,8 @@ def test_an_entry_that_hangs_on_nothing_is_refused(village: Village, tmp_path: P
         home.close()
 
 
-def test_an_entry_that_hangs_on_another_one_is_refused(village: Village, tmp_path: Path) -> None:
-    with village.counting("broken-link"), Wire(village.port) as link:
+def test_an_entry_that_hangs_on_another_one_is_a_fork(village: Village, tmp_path: Path) -> None:
+    with village.counting("fork"), Wire(village.port) as link:
         insider, home = joined_insider(village, link, tmp_path, "Usman")
         first = next_entry(home)
         insider.push([first])
