@@ -80,7 +80,7 @@ LINK_FAST_S, LINK_SLOW_S = 0.05, 0.25
 ACK_RUNS_MAX: Final = 16
 """Processed runs after which an ACK leaves at once: a quarter of the window, so the pusher never stands still."""
 
-ACK_DELAY_S: Final = 0.2
+ACK_DELAY_S: Final = 0.5
 """How long an ACK waits for company otherwise."""
 
 HEARD_ACKS_MAX: Final = 4

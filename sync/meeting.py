@@ -34,7 +34,20 @@ from sync.peer import Peer, PeerLog
 from sync.ranges import Ranges
 from sync.refs import Listed
 from sync.sketching import Sketching
-from sync.wire import WIRE_VERSION, Ask, Hello, Remembered, Sketch, Sketched, State, States, Vector, encode
+from sync.wire import (
+    CHECK_ROOT_BYTES,
+    WIRE_VERSION,
+    Ask,
+    Check,
+    Hello,
+    Remembered,
+    Sketch,
+    Sketched,
+    State,
+    States,
+    Vector,
+    encode,
+)
 
 _EPOCH_CHECK = 0xFFFF
 
@@ -67,7 +80,7 @@ class Meeting:
         self._delta_expected = False
         self._deaf = False  # A delta comes that builds on what we do not remember: it is not read.
         self._needed = False  # The peer must be told everything.
-        self._spoken = self._was_asked = False
+        self._spoken = self._was_asked = self._rechecked = False
         self._heard_states: dict[LogId, Ranges] = {}
         self._vector: dict[LogId, Ranges] = {}
         self._vector_lane = 0
@@ -79,6 +92,11 @@ class Meeting:
     def told(self) -> bool:
         """Whether the peer has been told what it needs, as far as it has said."""
         return self.hello is not None and not self._needed
+
+    @property
+    def differed(self) -> bool:
+        """Whether the two had not settled the same when they met: then their HELLOs said nothing of forks."""
+        return self.hello is not None and self.hello.root != self._root
 
     @property
     def known(self) -> bool:
@@ -94,18 +112,18 @@ class Meeting:
             memory = None
         self._memory = memory
         self._root, self._chain, self._upto = frontier.root(self._salt), frontier.chain(self._salt), frontier.upto
-        known, remembered, delta = len(frontier.feeds), None, False
+        names, remembered, delta = self._names, None, False
         if memory is not None:
             self._peer.remembered(memory.views)
             since = min(memory.told, self._upto)
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
-            self._names.shared = min(known, memory.known)
-            self._delta = self._names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
+            names.shared = min(names.known, memory.known)
+            self._delta = names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
             delta = since < self._upto and self._size(self._delta) <= DELTA_BYTES_MAX
-        check = frontier.feeds.check(known) if known else b""
-        assert check is not None
+        check = names.feeds.check(names.known) if names.known else b""
+        assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
-            WIRE_VERSION, self._lanes, record_bytes_max, known, check, frontier.epoch, self._upto, self._root,
+            WIRE_VERSION, self._lanes, record_bytes_max, names.known, check, frontier.epoch, self._upto, self._root,
             self._chain, remembered, delta, hold,
         )  # fmt: skip
         out.append(Send(encode(hello)))
@@ -119,10 +137,10 @@ class Meeting:
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
         self._peer.lanes &= self.agreed_lanes
-        known = len(self._frontier.feeds)
-        if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
+        names = self._names
+        if hello.known and hello.known <= names.known and names.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
-        self._names.shared = min(known, hello.known)
+        names.shared = min(names.known, hello.known)
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
         self._deaf = hello.delta and not remembered
@@ -130,7 +148,9 @@ class Meeting:
             self._delta_expected = remembered and hello.delta
             self._peer.forgotten()
             self._become_known(hello.upto)
-            self.confirmed = max(self.confirmed, self._upto)  # It sees the same, and knows us by it.
+            if not remembers_us:
+                # It will know us by our HELLO; if that is lost, it has nothing to build on.
+                self.confirmed = self._upto
             if hello.chain != self._chain and self._chain < hello.chain:
                 self._sketch(out)
             return
@@ -161,7 +181,8 @@ class Meeting:
         if ours is None:
             return False
         if ours.epoch & _EPOCH_CHECK != hello.epoch & _EPOCH_CHECK:
-            out.append(Noticed("epoch-new"))
+            if theirs is not None:  # Who has lost its disk has forgotten us with it: that is no surprise.
+                out.append(Noticed("epoch-new"))
             return False
         if ours.heard > hello.upto:
             out.append(Noticed("peer-rolled-back"))
@@ -280,6 +301,24 @@ class Meeting:
         self._was_asked = True
         self._needed = self._needed or not self._spoken  # What was spoken is everything already.
         self._settle(out)
+
+    # Forks.
+
+    def check(self, out: list[Output]) -> None:
+        """Say what we have now, so that a fork of equal length is found."""
+        root, chain = self._frontier.root(self._salt), self._frontier.chain(self._salt)
+        out.append(Send(encode(Check(root[:CHECK_ROOT_BYTES], chain))))
+
+    def checked(self, record: Check, out: list[Output]) -> None:
+        """What the peer has. If it is the same and the tips differ, the one with the smaller chain looks where."""
+        if not self.known or record.root != self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]:
+            return
+        chain = self._frontier.chain(self._salt)
+        if chain < record.chain and not self._sketching.used:
+            self._sketch(out)
+        elif chain > record.chain and not self._rechecked:
+            self._rechecked = True
+            self.check(out)
 
     # Sketches.
 

@@ -32,8 +32,11 @@ class Names:
     """Both tables; each holds LOGS_MAX mentions at most, and later logs are named anew each time."""
 
     def __init__(self, frontier: Frontier, salt: bytes) -> None:
+        self.feeds = frontier.feeds
+        """The organisation's list, as it was called when the session began; it may grow, and be replaced."""
+        self.known = len(self.feeds)
         self.shared = 0
-        """Feeds of the organisation's list that both know."""
+        """Feeds of it that both know."""
         self._frontier = frontier
         self._salt = salt
         self._ours: dict[LogId, int] = {}
@@ -50,7 +53,7 @@ class Names:
 
     def told(self, log: LogId, *, tagged: bool) -> StateRef:
         """The name of a log inside a block of states."""
-        number = self._frontier.feeds.number(log.feed)
+        number = self.feeds.number(log.feed)
         if number is not None and number < self.shared:
             return Listed(number, log.lane)
         return Tagged(tag(log.feed, self._salt), log.lane) if tagged else log
@@ -85,9 +88,9 @@ class Names:
         """The same for a block of states; it mentions nothing. Raises RemoteProtocolError as `resolve`."""
         match ref:
             case Listed(number, lane):
-                if number >= self.shared:
-                    raise RemoteProtocolError("log-unknown", f"feed {number} of {self.shared}")
-                return LogId(self._frontier.feeds.feed(number), lane)
+                if number >= self.known:
+                    raise RemoteProtocolError("log-unknown", f"feed {number} of {self.known}")
+                return LogId(self.feeds.feed(number), lane)
             case Tagged(name, lane):
                 return LogId(self._feed_tagged(name), lane)
             case _:
@@ -101,7 +104,7 @@ class Names:
                 self._their_logs.append(log)
 
     def _place(self, log: LogId) -> tuple[bool, int, int, bytes]:
-        number = self._frontier.feeds.number(log.feed)
+        number = self.feeds.number(log.feed)
         if number is None or number >= self.shared:
             return True, log.lane, 0, log.feed
         return False, log.lane, number, log.feed

@@ -148,7 +148,12 @@ class Push:
     @property
     def idle(self) -> bool:
         """Nothing is left to push and everything pushed is acknowledged."""
-        return not self._window and not any(lane.busy for lane in self._lanes)
+        return not self._window and not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Something is left to push."""
+        return any(lane.busy for lane in self._lanes)
 
     def enqueue(self, view: PeerLog) -> None:
         """If anything of this log is owed, it takes its turn."""

@@ -61,13 +61,14 @@ from sync.names import Names
 from sync.octets import VARINT_END
 from sync.peer import Peer, PeerLog
 from sync.push import Push
-from sync.ranges import Ranges
+from sync.ranges import NOTHING, Ranges
 from sync.sharing import Sharing
 from sync.sources import SessionId, Sources
 from sync.wire import (
     WIRE_VERSION,
     Ack,
     Ask,
+    Check,
     Gone,
     Hello,
     LogRef,
@@ -139,7 +140,8 @@ class Session:
         self._taking: deque[_Taking] = deque()
         self._taking_bytes = 0
         self._owed = 0  # How many at the head of _taking are done.
-        self._wanted: list[Wanted] = []  # Before the peer's HELLO.
+        self._wanted: dict[LogId, Ranges] = {}
+        self._wants: list[Wanted] = []  # Before the peer's HELLO.
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
         self._heard_told = 0
@@ -208,8 +210,9 @@ class Session:
                 self._push.pace.drained(now)
             case SourceFree(logs):
                 self._resume(logs, out)
-            case Wanted():
-                self._wanted.append(event)
+            case Wanted(log, seqs):
+                self._wanted[log] = self._wanted.get(log, NOTHING).union(seqs)
+                self._wants.append(event)
                 self._ask_for_wanted(out)
             case TimeCame():
                 self._wake = None
@@ -262,6 +265,8 @@ class Session:
                 meeting.sketched(record, out)
             case Ask():
                 meeting.asked(out)
+            case Check():
+                meeting.checked(record, out)
             case Hello():
                 raise RemoteProtocolError("hello-twice")
             case Unknown(kind):
@@ -353,18 +358,20 @@ class Session:
         """Names count from HELLO on, and only then the lanes that the peer takes part in are known."""
         if self._meeting.hello is None:
             return
-        for log, seqs in ((wanted.log, wanted.seqs) for wanted in self._wanted):
+        for log, seqs in ((wanted.log, wanted.seqs) for wanted in self._wants):
             assert 0 < len(seqs.spans) <= RANGES_MAX
             if self._agreed(log):
                 out.append(Send(encode(Want(self._push.name(log), seqs))))
             else:
                 out.append(Noticed("lane-not-shared"))
-        self._wanted.clear()
+        self._wants.clear()
 
     def _run(self, run: Run, out: list[Output], now: float) -> None:
         log = self._resolve(run.log)
         self._sharing.pushed(log, now)
         count, size = len(run.packed), sum(map(len, run.packed))
+        if not reconciled(log) and not self._wanted.get(log, NOTHING).covers(run.start, run.start + count):
+            raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")
         self._taking_bytes += size
         if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):
             raise RemoteProtocolError("window-exceeded")
@@ -394,8 +401,9 @@ class Session:
             return
         if self._ack_due is None:
             self._ack_due = now + ACK_DELAY_S
-        sending = any(type(output) is Send for output in out)
-        at_once = sending or (
+        # It rides with another record, but not with each of many.
+        rides = any(type(output) is Send for output in out) and (2 * self._owed >= ACK_RUNS_MAX or not self._push.busy)
+        at_once = rides or (
             self._owed
             and (
                 self._owed >= ACK_RUNS_MAX
@@ -471,6 +479,8 @@ class Session:
         level = self._has_all and self._meeting.told and not self._taking and self._push.idle
         if level and not self._level:
             out.append(Level())
+            if not self._was_level and self._meeting.differed:
+                self._meeting.check(out)
             self._was_level = True
         self._level = level
 

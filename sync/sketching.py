@@ -42,6 +42,11 @@ class Sketching:
         """Whether symbols of the peer's have come."""
         return self._decoder is not None
 
+    @property
+    def used(self) -> bool:
+        """Whether a sketch has been begun, by either side: there is one in a session."""
+        return self._symbols > 0
+
     # The sender.
 
     def begin(self) -> Sketch:
@@ -114,7 +119,7 @@ class Sketching:
 
     def _worth(self, symbols: list[Symbol]) -> int:
         """How many symbols are worth their bytes: symbol 0 counts the logs that a VECTOR would tell."""
-        theirs = abs(symbols[0].size) if symbols else 0
+        theirs = abs(symbols[0].count) if symbols else 0
         if abs(theirs - len(self._items)) > theirs // 8 + SYMBOLS_FIRST:
             return 0
         return min(theirs * _STATE_BYTES // SYMBOL_BYTES, SYMBOLS_MAX)

@@ -64,6 +64,7 @@ WORDS: Final[dict[str, str]] = {
     "window-exceeded": _BROKEN,
     # Entries.
     "bad-signature": _ENTRY,
+    "signature-spoiled": "somebody on the way spoiled signatures; what they stood under is awaited from others",
     "broken-link": "an entry did not follow the one before it, and was not kept",
     "body-missing": "a message came without its text while it still lives; it is awaited from somebody else",
     "no-predecessor": "an entry came without the one before it; it comes again with it",
@@ -74,12 +75,14 @@ WORDS: Final[dict[str, str]] = {
     "feed-revoked": "something that a revoked device wrote later was not kept",
     "log-frozen": "an author has said two things in one place; nothing more is taken from that log",
     "fork": "an author was found to have said two things in one place; the proof is kept and passed on",
+    "fork-unproved": "an author has said two things in one place, and a spoiled signature keeps it from being shown",
     "fork-proof": "a false proof of a fork was not believed",
     "body-kind-unknown": "a newer version wrote something; it is carried, and read once this one is updated",
     # Statements about people and keys.
     "control-malformed": _FACT,
     "control-sealed": "a statement under a key that this device does not have; sync with headquarters",
     "fact-early": _FACT,
+    "feed-page": "a device that may not, or out of turn, numbered the organisation's feeds, and was not believed",
     "fact-malformed": _FACT,
     "fact-misplaced": _FACT,
     "fact-unknown": "a newer version states something this one does not understand; update it",

@@ -43,7 +43,8 @@ def test_a_village_knows_its_people_and_its_keeper_holds_what_was_written(tmp_pa
     village = Village(tmp_path)
     with Home.open(village.keeper_of(10)) as keeper, Home.open(village.known(AUTHORS[0])) as author:
         assert len(keeper.roster.people()) == len(author.roster.people()) == 13
-        assert keeper.store.size().entries == 13 * 3 + 10
+        assert len(keeper.roster.feed_list) == len(author.roster.feed_list) == 13 * 2
+        assert keeper.store.size().entries == 13 * 3 + 1 + 10
 
 
 def test_what_is_written_is_carried_once(tmp_path: Path) -> None:
