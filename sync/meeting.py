@@ -148,9 +148,7 @@ class Meeting:
             self._delta_expected = remembered and hello.delta
             self._peer.forgotten()
             self._become_known(hello.upto)
-            if not remembers_us:
-                # It will know us by our HELLO; if that is lost, it has nothing to build on.
-                self.confirmed = self._upto
+            self.confirmed = max(self.confirmed, self._upto)  # It sees the same, and knows us by it.
             if hello.chain != self._chain and self._chain < hello.chain:
                 self._sketch(out)
             return
