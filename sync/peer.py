@@ -7,7 +7,6 @@ Law 2: of a log without a view here the peer has settled just what we have; a vi
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -35,8 +34,8 @@ class PeerLog:
     """Our settled seqs when we last looked for something to push."""
     top: int = 0
     """One beyond the newest entry it has, with what we pushed: there it can infer prev by itself."""
-    todo: deque[Span] = field(default_factory=deque)
-    """What is to be pushed and not yet asked of the store."""
+    todo: list[Span] = field(default_factory=list)
+    """What is to be pushed and not yet asked of the store, the next one last."""
     missing: Ranges = NOTHING
     """What the peer has, we lack, and may still come."""
     wanted: Ranges = NOTHING
@@ -60,23 +59,23 @@ class PeerLog:
         self.seen = ours
         self.missing = self.missing.minus(new)
         owed = new.minus(self.holds)
-        for start, stop in owed.spans:
-            if self.todo and self.todo[-1][1] == start:
-                self.todo[-1] = (self.todo[-1][0], stop)
-            else:
-                self.todo.append((start, stop))
+        spans = owed.spans
+        if spans and self.todo and self.todo[0][1] == spans[0][0]:
+            self.todo[0] = self.todo[0][0], spans[0][1]
+            spans = spans[1:]
+        self.todo[:0] = reversed(spans)
         return owed != new
 
     def next_todo(self, entries_max: int) -> Span | None:
         """Take the next span to push, without what the peer got elsewhere meanwhile."""
         while self.todo:
-            start, stop = self.todo.popleft()
+            start, stop = self.todo.pop()
             owed = self.owed(start, stop)
             if owed != ((start, stop),):
-                self.todo.extendleft(reversed(owed))
+                self.todo.extend(reversed(owed))
                 continue
             if stop - start > entries_max:
-                self.todo.appendleft((start + entries_max, stop))
+                self.todo.append((start + entries_max, stop))
                 stop = start + entries_max
             return start, stop
         return None
@@ -88,7 +87,7 @@ class PeerLog:
 
     def put_back(self, spans: tuple[Span, ...]) -> None:
         """These are still to be pushed, before the rest."""
-        self.todo.extendleft(reversed(spans))
+        self.todo.extend(reversed(spans))
 
     @property
     def owes(self) -> bool:

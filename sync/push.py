@@ -226,7 +226,7 @@ class Push:
 
     def _ask(self, lane: _Lane, view: PeerLog, out: list[Output]) -> None:
         entries_max, bytes_max = READ_ENTRIES_MAX, READ_BYTES_MAX
-        if view.explicit or (view.todo and view.todo[0][0] < view.top):
+        if view.explicit or (view.todo and view.todo[-1][0] < view.top):
             # Every run here needs a prev, and a read gives one prev: so one run at a time.
             entries_max, bytes_max = RUN_ENTRIES_MAX, self.run_bytes_max
         if view.stopped:
