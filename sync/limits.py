@@ -19,7 +19,8 @@ RANGES_MAX: Final = 1_024
 lowest ones; the entries above them may then be pushed to us again, and are known when they come."""
 
 SPANS_MAX: Final = 262_144
-"""Spans we remember about one peer, all logs together: about 32 MB. Beyond it we hang up."""
+"""Spans we remember about one peer, all logs together, and logs: some 30 MB, or 110 MB if each is of another log. Beyond
+it we hang up."""
 
 STATES_BYTES_MAX: Final = 12_288
 """About what one part of STATES or VECTOR says before it is deflated (a sender's rule): a record of this size delays an
@@ -100,6 +101,9 @@ UNTOLD_LOGS_MAX: Final = 32
 
 STALL_S: Final = 30.0
 """A peer that has something for us and pushes nothing for so long is not waited for, and another may push it."""
+
+TAKE_OVER_LOGS_MAX: Final = 64
+"""Logs that a peer takes over at once from one that gives nothing of them."""
 
 READ_ENTRIES_MAX: Final = 64
 """Entries asked of the store at once: eight runs for one query."""

@@ -12,7 +12,7 @@ Law 3: whatever is wrong with what was remembered leads to the form that needs n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
@@ -23,10 +23,12 @@ from sync.limits import (
     RANGES_MAX,
     SPANS_MAX,
     STATES_BYTES_MAX,
+    SYMBOL_BYTES,
+    SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
     ZIP_BYTES_MIN,
 )
-from sync.logs import LogId, leaf, reconciled, root, view_digest
+from sync.logs import NO_CHAIN, LogId, leaf, reconciled, root, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
@@ -84,6 +86,8 @@ class Meeting:
         self._heard_states: dict[LogId, Ranges] = {}
         self._vector: dict[LogId, Ranges] = {}
         self._vector_lane = 0
+        self._parts_spans = 0
+        self._told_in_part: dict[LogId, Ranges] = {}  # What we told of logs with more spans than fit.
         self._sketching = Sketching(frontier, salt)
 
     @property
@@ -117,7 +121,8 @@ class Meeting:
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
             names.shared = min(names.known, memory.known)
             self._delta = names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
-            delta = since < self._upto and self._is_short(self._size(self._delta))
+            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too.
+            delta = bool(self._delta) and self._is_short(self._size(self._delta))
         check = names.feeds.check(names.known) if names.known else b""
         assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
@@ -139,6 +144,7 @@ class Meeting:
         if hello.known and hello.known <= names.known and names.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
         names.shared = min(names.known, hello.known)
+        self._sketching.agree(self.agreed_lanes, with_tips=NO_CHAIN not in (self._chain, hello.chain))
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
         self._deaf = hello.delta and not remembered
@@ -146,9 +152,8 @@ class Meeting:
             self._delta_expected = remembered and hello.delta
             self._peer.forgotten()
             self._become_known(hello.upto)
-            if not remembers_us:
-                self.confirmed = self._upto  # It knows us by our HELLO; if that is lost, it has nothing to build on.
-            if hello.chain != self._chain and self._chain < hello.chain:
+            self.confirmed = max(self.confirmed, self._upto)  # It sees the same, and knows us by it.
+            if NO_CHAIN < self._chain < hello.chain:
                 self._sketch(out)
             return
         self._needed = not remembers_us
@@ -205,8 +210,7 @@ class Meeting:
             return []
         if self._delta_expected or record.rest:
             self._heard_states.update(told)
-            if len(self._heard_states) > SPANS_MAX:
-                raise RemoteProtocolError("logs-too-many")
+            self._bound(told)
             if record.more:
                 return []
             told, self._heard_states = self._heard_states, {}
@@ -240,9 +244,10 @@ class Meeting:
 
     def _rest(self, told: dict[LogId, Ranges], out: list[Output]) -> list[PeerLog]:
         hello = self._hello()
-        told, forked = self._sketching.explained(told, self._peer)
+        told, forked = self._sketching.explained(told, self._agreed)
+        answer = self._tell_rest if self.known else self._answer
         if not self.known:
-            self._peer.rest(told)
+            self._peer.rest({**self._told_in_part, **told})
             self._become_known(hello.upto)
         views = [self._peer.announced(log, settled) for log, settled in told.items()]
         for view in views:
@@ -250,7 +255,7 @@ class Meeting:
                 view.found_forked()
         self.learned += len(views) + 1
         if self._sketching.answered():
-            self._answer(self._names.in_order(told), out)
+            answer(self._names.in_order(told), out)
             self._needed = False
         self._settle(out)
         return views
@@ -269,8 +274,7 @@ class Meeting:
         elif record.more:
             raise RemoteProtocolError("vector-empty")
         self._vector.update(told)
-        if len(self._vector) > SPANS_MAX:
-            raise RemoteProtocolError("logs-too-many")
+        self._bound(told)
         if record.more:
             return
         self._open_below(LANES)
@@ -278,6 +282,12 @@ class Meeting:
         self.heard = max(self.heard, self._hello().upto)
         self.learned += 1
         self._settle(out)
+
+    def _bound(self, told: Mapping[LogId, Ranges]) -> None:
+        """Parts wait for the last one; all of them that a session hears are bounded together."""
+        self._parts_spans += sum(1 + len(settled.spans) for settled in told.values())
+        if self._parts_spans > SPANS_MAX:
+            raise RemoteProtocolError("ranges-too-many", "in all parts together")
 
     def _open_below(self, lane: int) -> None:
         lanes = range(self.open_lanes, lane)
@@ -290,7 +300,8 @@ class Meeting:
         self._hello()
         if self._was_asked:
             raise RemoteProtocolError("ask-twice")
-        self._needed = self._was_asked = True
+        self._was_asked = True
+        self._needed = self._needed or not self._spoken  # What was spoken is everything already.
         self._settle(out)
 
     # Forks.
@@ -302,9 +313,10 @@ class Meeting:
 
     def checked(self, record: Check, out: list[Output]) -> None:
         """What the peer has. If it is the same and the tips differ, the one with the smaller chain looks where."""
-        if not self.known or record.root != self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]:
-            return
         chain = self._frontier.chain(self._salt)
+        same = record.root == self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]
+        if not self.known or not same or NO_CHAIN in (chain, record.chain):
+            return
         if chain < record.chain and not self._sketching.used:
             self._sketch(out)
         elif chain > record.chain and not self._rechecked:
@@ -318,7 +330,9 @@ class Meeting:
         self._hello()
         if not self._sketching.hearing:
             self._peer.told_all()
-        answer = self._sketching.hear(record.symbols, self._dense_bytes(self.agreed_lanes))
+        # Of one that is known only forks are to be found, and no VECTOR would tell of them.
+        least = SYMBOLS_MORE_MAX * SYMBOL_BYTES if self.known else 0
+        answer = self._sketching.hear(record.symbols, max(self._dense_bytes(self.agreed_lanes), least))
         out.append(Send(encode(answer)))
         if answer.more or answer.given_up:
             return
@@ -331,7 +345,7 @@ class Meeting:
         more = self._sketching.heard(record)
         if more is not None:
             out.append(Send(encode(more)))
-        elif record.given_up:
+        elif record.given_up and not self.known:
             self._speak_vector(out)
 
     def _sketch(self, out: list[Output]) -> None:
@@ -366,7 +380,10 @@ class Meeting:
             self._peer.told_all()
             self._tell_everything(out)
         else:
-            self._tell(logs, out, rest=True)
+            self._tell_rest(logs, out)
+
+    def _tell_rest(self, logs: list[LogId], out: list[Output]) -> None:
+        self._tell(logs, out, rest=True)
 
     def _tell(self, logs: Sequence[LogId], out: list[Output], *, rest: bool = False, mention: bool = True) -> None:
         """States of these logs, which are in order."""
@@ -410,7 +427,7 @@ class Meeting:
     def _state(self, log: LogId, *, tagged: bool) -> State:
         settled = self._frontier.settled(log)
         if len(settled.spans) > RANGES_MAX:
-            settled = Ranges(settled.spans[:RANGES_MAX])
+            settled = self._told_in_part[log] = Ranges(settled.spans[:RANGES_MAX])
         return State(self._names.told(log, tagged=tagged), settled)
 
     def _size(self, logs: Iterable[LogId]) -> int:

@@ -7,12 +7,11 @@ Law 2: of a log without a view here the peer has settled just what we have; a vi
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sync.frontier import Frontier
-from sync.limits import LANES, PUSHED_LANES, RANGES_MAX, SPANS_MAX
+from sync.limits import LANES, PUSHED_LANES, SPANS_MAX
 from sync.logs import LogId
 from sync.octets import RemoteProtocolError
 from sync.ranges import NOTHING, Ranges, Span
@@ -35,8 +34,8 @@ class PeerLog:
     """Our settled seqs when we last looked for something to push."""
     top: int = 0
     """One beyond the newest entry it has, with what we pushed: there it can infer prev by itself."""
-    todo: deque[Span] = field(default_factory=deque)
-    """What is to be pushed and not yet asked of the store."""
+    todo: list[Span] = field(default_factory=list)
+    """What is to be pushed and not yet asked of the store, the next one last."""
     missing: Ranges = NOTHING
     """What the peer has, we lack, and may still come."""
     wanted: Ranges = NOTHING
@@ -48,8 +47,6 @@ class PeerLog:
     fork_due: bool = False
     explicit: bool = False
     """Every run says its prev from now on: the peer refused one that did not."""
-    cut_short: bool = False
-    """The peer's states have as many ranges as fit, so it may have settled more than they say."""
     queued: bool = False
     stopped: bool = False
     """The peer wants nothing pushed here."""
@@ -62,23 +59,23 @@ class PeerLog:
         self.seen = ours
         self.missing = self.missing.minus(new)
         owed = new.minus(self.holds)
-        for start, stop in owed.spans:
-            if self.todo and self.todo[-1][1] == start:
-                self.todo[-1] = (self.todo[-1][0], stop)
-            else:
-                self.todo.append((start, stop))
+        spans = owed.spans
+        if spans and self.todo and self.todo[0][1] == spans[0][0]:
+            self.todo[0] = self.todo[0][0], spans[0][1]
+            spans = spans[1:]
+        self.todo[:0] = reversed(spans)
         return owed != new
 
     def next_todo(self, entries_max: int) -> Span | None:
         """Take the next span to push, without what the peer got elsewhere meanwhile."""
         while self.todo:
-            start, stop = self.todo.popleft()
+            start, stop = self.todo.pop()
             owed = self.owed(start, stop)
             if owed != ((start, stop),):
-                self.todo.extendleft(reversed(owed))
+                self.todo.extend(reversed(owed))
                 continue
             if stop - start > entries_max:
-                self.todo.appendleft((start + entries_max, stop))
+                self.todo.append((start + entries_max, stop))
                 stop = start + entries_max
             return start, stop
         return None
@@ -90,7 +87,7 @@ class PeerLog:
 
     def put_back(self, spans: tuple[Span, ...]) -> None:
         """These are still to be pushed, before the rest."""
-        self.todo.extendleft(reversed(spans))
+        self.todo.extend(reversed(spans))
 
     @property
     def owes(self) -> bool:
@@ -118,12 +115,12 @@ class Peer:
         self._frontier = frontier
         self._logs: dict[LogId, PeerLog] = {}
         self._spans = 0
-        self._awaited: set[LogId] = set()
+        self._awaited: dict[LogId, None] = {}
         self.flipped: list[LogId] = []
         """Logs that have become awaited, or are no longer, since the session looked."""
 
     @property
-    def awaited(self) -> set[LogId]:
+    def awaited(self) -> Collection[LogId]:
         """Logs of which the peer has something that we lack and may still get."""
         return self._awaited
 
@@ -160,7 +157,8 @@ class Peer:
         """What it had settled when we last met, where that differs from what we have now. Nothing was looked at yet."""
         assert not self._logs
         for log, settled in views.items():
-            self.announced(log, settled)
+            if self._is_told(log.lane):
+                self.announced(log, settled)
         self.known_lanes = LANES
 
     def rest(self, told: Mapping[LogId, Ranges]) -> None:
@@ -169,7 +167,7 @@ class Peer:
             self.announced(log, settled)  # Before the peer is known: a new view begins with nothing.
         self.known_lanes = LANES
         for view in self._logs.values():
-            if view.log not in told:
+            if view.log not in told and self._is_told(view.log.lane):
                 self.announced(view.log, view.told)
 
     def told_all(self) -> None:
@@ -179,7 +177,7 @@ class Peer:
 
     def everything(self, told: Mapping[LogId, Ranges], lanes: range) -> None:
         """The peer has settled this, and nothing else in these lanes."""
-        for log in {*self._logs, *self._frontier.states, *told}:
+        for log in dict.fromkeys((*self._logs, *self._frontier.states, *told)):
             theirs = told.get(log, NOTHING)
             if log.lane in lanes and (log in self._logs or theirs != self._frontier.settled(log)):
                 self.announced(log, theirs)
@@ -198,7 +196,6 @@ class Peer:
         """The peer said what it has settled. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
         self._hold(view, view.holds.union(settled))
-        view.cut_short = len(settled.spans) >= RANGES_MAX
         view.top = max(view.top, settled.top)
         self._await(view)
         return view
@@ -246,16 +243,19 @@ class Peer:
             return
         self.flipped.append(view.log)
         if view.missing:
-            self._awaited.add(view.log)
+            self._awaited[view.log] = None
         else:
-            self._awaited.discard(view.log)
+            del self._awaited[view.log]
 
     def differing(self) -> list[LogId]:
         """The logs of which the peer has settled something else than we have."""
         return [view.log for view in self._logs.values() if view.holds != self._frontier.settled(view.log)]
 
     def _knows(self, lane: int) -> bool:
-        return lane < self.known_lanes and bool(self.lanes >> lane & 1)
+        return lane < self.known_lanes and self._is_told(lane)
+
+    def _is_told(self, lane: int) -> bool:
+        return bool(self.lanes >> lane & 1)
 
     def _await(self, view: PeerLog) -> None:
         ours = self._frontier.settled(view.log)

@@ -209,7 +209,7 @@ class Push:
         for index in reversed(refused):
             sent = done[index]
             left = sent.view.holds.gaps(sent.start, sent.stop)
-            if left and not sent.prev_said and not sent.view.cut_short:
+            if left and not sent.prev_said:
                 # It got the entry below from elsewhere, or lost sight of it: it cannot infer prev, so say it.
                 sent.view.explicit = True
                 sent.view.put_back(left)
@@ -226,7 +226,7 @@ class Push:
 
     def _ask(self, lane: _Lane, view: PeerLog, out: list[Output]) -> None:
         entries_max, bytes_max = READ_ENTRIES_MAX, READ_BYTES_MAX
-        if view.explicit or (view.todo and view.todo[0][0] < view.top):
+        if view.explicit or (view.todo and view.todo[-1][0] < view.top):
             # Every run here needs a prev, and a read gives one prev: so one run at a time.
             entries_max, bytes_max = RUN_ENTRIES_MAX, self.run_bytes_max
         if view.stopped:
@@ -266,6 +266,7 @@ class Push:
         stop = start + len(packed)
         said = not view.infers_prev(start)
         if view.stopped:
+            view.fork_due |= start == view.fork
             return self._withdraw(lane, ((start, stop),))
         owed = view.owed(start, stop)
         if start != view.fork and owed != ((start, stop),):

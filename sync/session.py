@@ -48,6 +48,8 @@ from sync.limits import (
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
     LANES,
+    LOGS_MAX,
+    PUSHED_LANES,
     RANGES_MAX,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
@@ -58,6 +60,7 @@ from sync.logs import LogId, reconciled, view_digest
 from sync.meeting import Meeting
 from sync.memory import Memory
 from sync.names import Names
+from sync.octets import VARINT_END
 from sync.peer import Peer, PeerLog
 from sync.push import Push
 from sync.ranges import NOTHING, Ranges
@@ -156,12 +159,14 @@ class Session:
         return self._push.entries_sent
 
     def memory(self) -> Memory | None:
-        """What is to be kept of this peer; None where it is not known."""
+        """What is to be kept of this peer; None where it is not known, or is too much to be worth it."""
         meeting, frontier = self._meeting, self._frontier
-        if not meeting.known or meeting.hello is None:
+        if not meeting.known or meeting.hello is None or PUSHED_LANES & ~meeting.agreed_lanes:
+            return None  # Of lanes that were not spoken of there is nothing to keep, and a root speaks of all.
+        logs = [*self._peer.differing(), *frontier.since(frontier.upto)]
+        if len(logs) > LOGS_MAX:
             return None
-        logs = {*self._peer.differing(), *(log for log in frontier.since(frontier.upto))}
-        views = {log: self._peer.holds(log) for log in logs}
+        views = {log: self._peer.holds(log) for log in logs if reconciled(log)}
         memory = Memory(
             meeting.hello.epoch, meeting.heard, meeting.confirmed, frontier.upto, meeting.hello.known, b"", views
         )
@@ -182,11 +187,11 @@ class Session:
         if self._meeting.open_lanes:
             self._open(out)
             if self._meeting.known:
-                self._sharing.share(out)
+                self._resume(self._sharing.share(out, now), out)
             self._push.pump(out, now)
             self._acknowledge(now, out)
             self._judge_level(out)
-            if self._has_to_come:
+            if self._has_to_come or (self._meeting.known and self._sharing.stands_by):
                 self._wake_at(self._sharing.stalls_at(now), out)
         if len(out) > 1:
             out.sort(key=_not_to_send)
@@ -206,10 +211,7 @@ class Session:
             case Drained():
                 self._push.pace.drained(now)
             case SourceFree(logs):
-                for log in self._sharing.resumed(logs):
-                    self._changed[log] = None
-                    self._send_ack(out)
-                self._sharing.go_on(logs, out)
+                self._resume(logs, out)
             case Wanted(log, seqs):
                 self._wanted[log] = self._wanted.get(log, NOTHING).union(seqs)
                 self._wants.append(event)
@@ -218,6 +220,8 @@ class Session:
                 self._wake = None
                 if self._has_to_come and self._sharing.stalled(now):
                     out.append(Noticed("promise-broken"))
+                if self._meeting.known:
+                    self._resume(self._sharing.overdue(now), out)
             case Started():
                 assert not self._started, "a session starts once"
                 self._started = True
@@ -243,8 +247,7 @@ class Session:
             return
         match record:
             case Run():
-                self._sharing.progress = now
-                self._run(record, out)
+                self._run(record, out, now)
             case Ack():
                 self._ack(record, out)
             case States():
@@ -311,6 +314,8 @@ class Session:
             self._peer.weigh(view)
             if view.told != ours and not view.paused:
                 self._changed[log] = None
+        elif view.stopped:
+            self._changed[log] = None  # It is not pushed, so it is told.
         self._push.enqueue(view)
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
@@ -319,6 +324,8 @@ class Session:
         meeting = self._meeting
         if ack.advance:
             self._heard_acks += 1
+            if meeting.heard + ack.advance >= VARINT_END:
+                raise RemoteProtocolError("ack-beyond", "its change number")
             meeting.heard += ack.advance
         if ack.heard:
             meeting.confirmed += ack.heard
@@ -343,6 +350,14 @@ class Session:
 
     # What is pushed to us.
 
+    def _resume(self, logs: Collection[LogId], out: list[Output]) -> None:
+        """These are this peer's to push now; it hears first what came from elsewhere meanwhile."""
+        news = self._sharing.resumed(logs)
+        if news:
+            self._changed.update(dict.fromkeys(news))
+            self._send_ack(out)
+        self._sharing.go_on(logs, out)
+
     def _ask_for_wanted(self, out: list[Output]) -> None:
         """Names count from HELLO on, and only then the lanes that the peer takes part in are known."""
         if self._meeting.hello is None:
@@ -355,8 +370,9 @@ class Session:
                 out.append(Noticed("lane-not-shared"))
         self._wants.clear()
 
-    def _run(self, run: Run, out: list[Output]) -> None:
+    def _run(self, run: Run, out: list[Output], now: float) -> None:
         log = self._resolve(run.log)
+        self._sharing.pushed(log, now)
         count, size = len(run.packed), sum(map(len, run.packed))
         if not reconciled(log) and not self._wanted.get(log, NOTHING).covers(run.start, run.start + count):
             raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")

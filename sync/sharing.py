@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from sync.events import Output, Send
 from sync.frontier import Frontier
-from sync.limits import STALL_S, STOP_LOGS_MAX
+from sync.limits import STALL_S, STOP_LOGS_MAX, TAKE_OVER_LOGS_MAX
 from sync.logs import LogId, reconciled
 from sync.names import Names
 from sync.peer import Peer, PeerLog
@@ -27,7 +28,7 @@ class Sharing:
         self._names = names
         self._sources = sources
         self._number = number
-        self._paused: set[LogId] = set()
+        self._paused: dict[LogId, None] = {}
         self._holds = False  # We have told the peer to hold, and not yet what it may push.
 
     def start(self) -> bool:
@@ -35,26 +36,38 @@ class Sharing:
         self._holds = self._sources.busy(self._number)
         return self._holds
 
-    def share(self, out: list[Output]) -> None:
-        """Claim what the peer, which is known, has for us; stop it where another session has it already."""
+    def share(self, out: list[Output], now: float) -> list[LogId]:
+        """Claim what the peer, which is known, has for us; stop it where another session has it already.
+
+        Returns what was stopped and is ours to receive now: the session asks for it, see `go_on`.
+        """
         if not self._peer.flipped and not self._holds:
-            return
+            return []
         flipped, self._peer.flipped = self._peer.flipped, []
         stops: list[LogRef] = []
+        ours: list[LogId] = []
         for log in dict.fromkeys(flipped):
             view = self._peer.log(log)
             if not log.lane or not reconciled(log):
                 continue
             if log not in self._peer.awaited:
-                self._pause(view, False)
+                # If it was stopped it stays so, and is asked to go on when it has more of this log.
                 self._sources.release(log, self._number)
-            elif not view.paused and not self._sources.claim(log, self._number):
+            elif self._sources.claim(log, self._number, now):
+                ours += [log] if view.paused else []
+            elif not view.paused:
                 self._pause(view, True)
                 stops.append(self._name(log))
         if stops or self._holds:
             self._holds = False
-            for at in range(0, len(stops) or 1, STOP_LOGS_MAX):
-                out.append(Send(encode(Stop(tuple(stops[at : at + STOP_LOGS_MAX])))))
+            parts = (stops[at : at + STOP_LOGS_MAX] for at in range(0, len(stops) or 1, STOP_LOGS_MAX))
+            out.extend(Send(encode(Stop(tuple(part)))) for part in parts)
+        return ours
+
+    def pushed(self, log: LogId, now: float) -> None:
+        """The peer has pushed something of this log."""
+        self.progress = now
+        self._sources.gave(log, self._number, now)
 
     def resumed(self, logs: Iterable[LogId]) -> list[LogId]:
         """These are ours to receive; of which of them the peer does not know what we have got meanwhile."""
@@ -71,7 +84,19 @@ class Sharing:
     @property
     def awaits(self) -> bool:
         """Whether the peer has something for us that it is not stopped from pushing."""
-        return len(self._peer.awaited) > len(self._paused)
+        return any(log not in self._paused for log in self._peer.awaited)
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether all that the peer has for us is to come from others."""
+        return bool(self._peer.awaited) and not self.awaits
+
+    def overdue(self, now: float) -> list[LogId]:
+        """What this peer may push after all, for it stood by for long and the source gave nothing of it meanwhile."""
+        if not self.stands_by or now < self.progress + STALL_S:
+            return []
+        late = (log for log in self._paused if self._sources.take_over(log, self._number, now - STALL_S))
+        return list(islice(late, TAKE_OVER_LOGS_MAX))
 
     def stalls_at(self, now: float) -> float:
         """When it will have kept us waiting for too long."""
@@ -91,7 +116,10 @@ class Sharing:
 
     def _pause(self, view: PeerLog, paused: bool) -> None:
         view.paused = paused
-        (self._paused.add if paused else self._paused.discard)(view.log)
+        if paused:
+            self._paused[view.log] = None
+        else:
+            self._paused.pop(view.log, None)
 
     def _name(self, log: LogId) -> LogRef:
         return self._names.mention(log, tagged=self._peer.knows_feed(log.feed))

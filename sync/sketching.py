@@ -1,12 +1,13 @@
 """Finding which logs two nodes have different states of, by a sketch of all of them.
 
 An item stands for one log with its state and, where known, its tip: the first 8 B of
-SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form. Only the sender of the sketch learns by hash what the
-other side lacks; everything else is told as states.
+SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form; without tips where one side's chain is NO_CHAIN. Only the
+sender of the sketch learns by hash what the other side lacks; everything else is told as states.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 from sync.frontier import Frontier
@@ -20,7 +21,6 @@ from sync.limits import (
 )
 from sync.logs import LogId, form, reconciled
 from sync.octets import RemoteProtocolError
-from sync.peer import Peer
 from sync.ranges import NOTHING, Ranges
 from sync.refs import HASH_BYTES
 from sync.sketch import Decoder, Encoder, SketchError, decode_symbols, encode_symbols
@@ -35,12 +35,18 @@ class Sketching:
         """The hearer's: our logs of which the sender has another state, or none."""
         self._frontier = frontier
         self._salt = salt
+        self._lanes = 0
+        self._with_tips = False
         self._items: dict[int, LogId] = {}
         self._encoder: Encoder | None = None
         self._decoder: Decoder | None = None
         self._symbols = 0
-        self._theirs: set[LogId] | None = None
+        self._theirs: list[LogId] | None = None
         self._equal: dict[LogId, Ranges] = {}
+
+    def agree(self, lanes: int, *, with_tips: bool) -> None:
+        """What both HELLOs came to: a bit set of the lanes spoken of, and whether both know every tip."""
+        self._lanes, self._with_tips = lanes, with_tips
 
     @property
     def hearing(self) -> bool:
@@ -71,15 +77,17 @@ class Sketching:
         self._encoder = None
         if not answer.given_up:
             hashes = set(answer.hashes)
-            self._theirs = {log for item, log in self._items.items() if _hash(item) in hashes}
+            self._theirs = [log for item, log in self._items.items() if _hash(item) in hashes]
         return None
 
-    def explained(self, told: dict[LogId, Ranges], peer: Peer) -> tuple[dict[LogId, Ranges], set[LogId]]:
+    def explained(
+        self, told: dict[LogId, Ranges], agreed: Callable[[LogId], bool]
+    ) -> tuple[dict[LogId, Ranges], set[LogId]]:
         """What the other side told, with the logs of which it has nothing; and of which of them the tips differ."""
         if self._theirs is None and not self.mine:
             return told, set()
         forked = {log for log, settled in told.items() if settled and settled == self._equal.get(log)}
-        for log in self._theirs or ():
+        for log in filter(agreed, self._theirs or ()):
             told.setdefault(log, NOTHING)
         return told, forked
 
@@ -128,8 +136,9 @@ class Sketching:
     def _take_items(self) -> None:
         self._items.clear()
         for log, state in self._frontier.states.items():
-            if state.settled and reconciled(log):
-                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + self._frontier.tip(log)
+            if state.settled and reconciled(log) and self._lanes >> log.lane & 1:
+                tip = self._frontier.tip(log) if self._with_tips else b""
+                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + tip
                 self._items[int.from_bytes(sha256(data).digest()[:8])] = log
                 self._equal[log] = state.settled
 

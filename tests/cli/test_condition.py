@@ -28,7 +28,7 @@ def reasons_in(source: str) -> set[str]:
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             value = node.args[0].value
-            if name in ("Refused", "RemoteProtocolError") and isinstance(value, str):
+            if name in ("Refused", "RemoteProtocolError", "Noticed") and isinstance(value, str):
                 found.add(value)
             if name in ("count", "_count") and isinstance(value, str) and re.fullmatch("[a-z]+(-[a-z]+)+", value):
                 found.add(value)

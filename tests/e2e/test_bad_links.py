@@ -365,8 +365,8 @@ def test_an_entry_that_hangs_on_nothing_is_refused(village: Village, tmp_path: P
         home.close()
 
 
-def test_an_entry_that_hangs_on_another_one_is_refused(village: Village, tmp_path: Path) -> None:
-    with village.counting("broken-link"), Wire(village.port) as link:
+def test_an_entry_that_hangs_on_another_one_proves_a_fork(village: Village, tmp_path: Path) -> None:
+    with village.counting("fork"), Wire(village.port) as link:
         insider, home = joined_insider(village, link, tmp_path, "Usman")
         first = next_entry(home)
         insider.push([first])
@@ -405,7 +405,7 @@ def test_an_oversized_entry_is_refused(village: Village, tmp_path: Path) -> None
     with village.counting("entry-oversized"), Wire(village.port) as link:
         insider, home = joined_insider(village, link, tmp_path, "Yasmin")
         log = LogId(home.identity.feed, 1)
-        insider.say(wire.encode(wire.Run(log, 0, None, (bytes(150_000),))))
+        insider.say(wire.encode(wire.Run(log, 0, None, (bytes(120_000),))))
         insider.await_ack()
         home.close()
 

@@ -71,15 +71,16 @@ class Scripted:
         lanes: int = 15,
         record_bytes_max: int = 163_840,
         memory: Memory | None = None,
+        number: int = 1,
         started: bool = True,
     ) -> None:
         self.node = node
         self.world = World()
         self.session = Session(
             node.frontier, record_bytes_max=record_bytes_max, salt=SALT, memory=memory, sources=node.sources,
-            number=1, lanes=lanes,
+            number=number, lanes=lanes,
         )  # fmt: skip
-        self.end = End(self.world, node, self.session, 1, "peer")
+        self.end = End(self.world, node, self.session, number, "peer")
         if started:
             self.tell(Started())
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from sync import meeting, sketching
 from sync.frontier import Frontier
-from tests.sync.pair import Node, World, first, holds, log, meet, seqs
+from sync.limits import RANGES_MAX
+from sync.ranges import Ranges
+from sync.wire import Ask, Check, Hello, Sketch, States, Vector
+from tests.sync.pair import Node, World, first, holds, log, meet, records, seqs
+from tests.sync.script import HIGHEST, Scripted, hello
 
 ONE, TWO, URGENT = log(1), log(2), log(1, 0)
 
@@ -63,3 +70,69 @@ def test_a_feed_of_which_only_what_is_not_told_is_settled_here_is_unknown_to_the
         world.run()
         assert [end.hangup for end in world.ends] == [None, None]
         assert holds(b)[URGENT] == {0}
+
+
+def forked(count: int, seen: int = 3) -> tuple[Node, Node]:
+    """Two nodes that have heard different stories of so many authors, up to the same seq."""
+    a, b = Node(), Node()
+    for number in range(count):
+        for node, branch in ((a, "a"), (b, "b")):
+            node.branches[log(number)] = (1, branch)
+            node.write(log(number), first(seen))
+    return a, b
+
+
+def test_forks_are_found_where_all_positions_are_equal() -> None:
+    a, b = forked(5)
+    ends = meet(a, b).ends
+    for node in (a, b):
+        assert {of for of, _ in node.forks} == {log(number) for number in range(5)}
+    assert [(end.hangup, end.session.entries_sent) for end in ends] == [(None, 5)] * 2
+
+
+def test_so_many_forks_that_one_sketch_is_not_enough_are_found() -> None:
+    a, b = forked(60)
+    assert [end.hangup for end in meet(a, b).ends] == [None, None]
+    assert len({of for of, _ in a.forks}) == 60
+
+
+def test_more_forks_than_are_worth_a_sketch_are_left_for_the_next_entry_to_show() -> None:
+    a, b = forked(800, seen=2)
+    ends = meet(a, b).ends
+    assert [(end.hangup, end.levels) for end in ends] == [(None, 1)] * 2
+    assert a.forks == []
+
+
+def test_a_log_with_more_holes_than_fit_is_not_taken_to_be_known_beyond_what_was_told() -> None:
+    many = Ranges(tuple((2 * number, 2 * number + 1) for number in range(RANGES_MAX + 6)))
+    for salt in (b"0", b"1", b"2", b"3"):  # Whichever of the two speaks.
+        a, b = Node({ONE: many}), Node({ONE: Ranges(many.spans[:RANGES_MAX])})
+        world = World()
+        world.connect(a, b, salt=salt)
+        world.run()
+        assert holds(a) == holds(b)
+
+
+def test_the_first_meeting_of_equals_is_remembered_as_what_the_other_knows() -> None:
+    a, b = Node({ONE: first(2)}), Node({ONE: first(2)})
+    meet(a, b).cut()
+    assert (a.memories[id(b)].told, b.memories[id(a)].told) == (1, 1)
+
+
+def test_one_that_spoke_before_it_was_asked_does_not_tell_all_twice() -> None:
+    script = Scripted(Node({ONE: first(1)}))
+    script.say(hello(HIGHEST), Ask(), States((), rest=True))
+    assert [type(record) for record in script.heard] == [Hello, Vector, Check]
+
+
+def test_a_sketch_between_nodes_that_share_few_lanes_tells_of_those_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "VECTOR_BYTES_MAX", 0)
+    monkeypatch.setattr(sketching, "_STATE_BYTES", 1_000)
+    for salt in (b"0", b"1", b"2", b"3"):  # Whichever of the two speaks.
+        a, b = Node({URGENT: first(2), ONE: first(3)}), Node({URGENT: first(1), TWO: first(1)})
+        world = World()
+        world.connect(a, b, lanes=(1, 15), salt=salt)
+        world.run()
+        assert any(isinstance(record, Sketch) for end in world.ends for record in records(end))
+        assert [(end.hangup, end.levels > 0) for end in world.ends] == [(None, True)] * 2
+        assert holds(b) == {URGENT: {0, 1}, TWO: {0}}
