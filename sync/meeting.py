@@ -18,11 +18,13 @@ from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
 from sync.limits import (
     DELTA_BYTES_MAX,
+    DELTA_PART,
     LANES,
     RANGES_MAX,
     SPANS_MAX,
     STATES_BYTES_MAX,
-    SYMBOLS_MORE_MAX,
+    SYMBOL_BYTES,
+    SYMBOLS_MAX,
     VECTOR_BYTES_MAX,
     ZIP_BYTES_MIN,
 )
@@ -32,7 +34,7 @@ from sync.names import Names
 from sync.octets import RemoteProtocolError
 from sync.peer import Peer, PeerLog
 from sync.ranges import Ranges
-from sync.refs import Listed
+from sync.refs import FEED_BYTES, TAG_BYTES, Listed
 from sync.sketching import Sketching
 from sync.wire import (
     CHECK_ROOT_BYTES,
@@ -120,7 +122,7 @@ class Meeting:
             names.shared = min(names.known, memory.known)
             self._delta = names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
             # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too.
-            delta = bool(self._delta) and self._size(self._delta) <= DELTA_BYTES_MAX
+            delta = bool(self._delta) and self._is_short(self._size(self._delta))
         check = names.feeds.check(names.known) if names.known else b""
         assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
@@ -329,7 +331,8 @@ class Meeting:
         if not self._sketching.hearing:
             self._peer.told_all()
         # Of one that is known only forks are to be found, and no VECTOR would tell of them.
-        answer = self._sketching.hear(record.symbols, SYMBOLS_MORE_MAX if self.known else 0)
+        bytes_max = SYMBOLS_MAX * SYMBOL_BYTES if self.known else self._dense_bytes(self.agreed_lanes)
+        answer = self._sketching.hear(record.symbols, bytes_max)
         out.append(Send(encode(answer)))
         if answer.more or answer.given_up:
             return
@@ -360,7 +363,7 @@ class Meeting:
             self._needed = False
             self._answer(self._names.in_order(filter(self._agreed, self._peer.differing())), out)
         elif not self._spoken and self._root < self._hello().root:
-            if self._dense_bytes() <= VECTOR_BYTES_MAX:
+            if self._dense_bytes(self.agreed_lanes) <= VECTOR_BYTES_MAX:
                 self._speak_vector(out)
             else:
                 self._sketch(out)
@@ -373,7 +376,7 @@ class Meeting:
 
     def _answer(self, logs: list[LogId], out: list[Output]) -> None:
         """Tell the difference, or everything where that is shorter."""
-        if self._size(logs) > self._dense_bytes() + ZIP_BYTES_MIN:
+        if self._size(logs) > self._dense_bytes(self.agreed_lanes) + ZIP_BYTES_MIN:
             self._peer.told_all()
             self._tell_everything(out)
         else:
@@ -430,16 +433,21 @@ class Meeting:
     def _size(self, logs: Iterable[LogId]) -> int:
         return sum(map(self._state_bytes, logs))
 
+    def _is_short(self, size: int) -> bool:
+        """Whether a delta of that size is worth sending unasked."""
+        return size <= DELTA_BYTES_MAX or size <= self._dense_bytes(self._lanes) // DELTA_PART
+
     def _state_bytes(self, log: LogId) -> int:
         """About what a state takes inside STATES, and hardly less."""
+        name = 2 if self._is_listed(log) else 1 + TAG_BYTES if self._peer.knows_feed(log.feed) else 1 + FEED_BYTES
         value = (self._frontier.settled(log).next.bit_length() + 7) // 7
-        return (2 if self._is_listed(log) else 18) + value + self._spans_bytes(log)
+        return name + value + self._spans_bytes(log)
 
-    def _dense_bytes(self) -> int:
+    def _dense_bytes(self, lanes: int) -> int:
         """About what a VECTOR of everything takes, deflated."""
-        told = [log for log in self._frontier.states if self._agreed(log)]
+        told = [log for log in self._frontier.states if self._told_in(lanes, log)]
         listed = sum(map(self._is_listed, told))
-        return listed * 5 // 4 + (len(told) - listed) * 20 + sum(map(self._spans_bytes, told))
+        return listed + (len(told) - listed) * (3 + FEED_BYTES) + sum(map(self._spans_bytes, told))
 
     def _spans_bytes(self, log: LogId) -> int:
         settled = self._frontier.settled(log)

@@ -42,7 +42,7 @@ SMALL = {
     "RANGES_MAX": 3, "STATES_BYTES_MAX": 40, "DELTA_BYTES_MAX": 12, "VECTOR_BYTES_MAX": 12, "ZIP_BYTES_MIN": 4,
     "SYMBOLS_FIRST": 3, "HASHES_MAX": 2, "RUN_ENTRIES_MAX": 2, "WINDOW_RUNS_MAX": 3, "WINDOW_BYTES_MAX": 200,
     "LINK_BYTES_FIRST": 60, "LINK_BYTES_MIN": 30, "ACK_RUNS_MAX": 2, "HEARD_ACKS_MAX": 1, "UNTOLD_LOGS_MAX": 2,
-    "READ_ENTRIES_MAX": 3, "LOGS_MAX": 3, "_STATE_BYTES": 26,
+    "READ_ENTRIES_MAX": 3, "LOGS_MAX": 3,
 }  # fmt: skip
 """Bounds that a small history would not reach otherwise."""
 
