@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [W1 ... W7 send]`: a JSON line for each workload, at the end a table on stderr.
+"""`python -m benchmarks [--quick] [W1 ... W7 send store]`: a JSON line for each workload, at the end a table on stderr.
 
 Exit code 0 when every workload came to its end, whether it met its target or not; 1 when one did not, 2 when wrongly
 asked.
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from beepmesh.demo.hosts import HostsProblem, can_make_hosts
+from benchmarks.bigstore import big_store
 from benchmarks.delivering import alone, fetch, latency, talk
 from benchmarks.figures import Line, table
 from benchmarks.ground import BenchmarkProblem
@@ -44,6 +45,7 @@ WORKLOADS: dict[str, Workload] = {
     "W6": lambda village, quick: talk(village, 10 if quick else 20),
     "W7": lambda village, quick: idle(village, 4 if quick else 15),
     "send": lambda village, quick: alone(village, 100 if quick else 500),
+    "store": lambda _, quick: big_store(*((50_000, 1_000) if quick else (1_000_000, 10_000))),
 }
 
 
