@@ -130,7 +130,7 @@ def _entries(
 ) -> Iterator[Entry]:
     for seq in range(start, start + count):
         body = chance.randbytes(BODY_BYTES)
-        head = (*log, seq, prev, NOW_MS, ttl, ROUTINE, b"hint", BODY_BYTES, sha256(body).digest())
+        head = (log.feed, log.lane, seq, prev, NOW_MS, ttl, ROUTINE, b"hint", BODY_BYTES, sha256(body).digest())
         entry = restore(head, bytes(64), body)
         prev = entry.id
         yield entry
