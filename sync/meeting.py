@@ -121,8 +121,9 @@ class Meeting:
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
             names.shared = min(names.known, memory.known)
             self._delta = names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
-            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too.
-            delta = bool(self._delta) and self._is_short(self._size(self._delta))
+            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too. And
+            # where only lanes changed that are not told, that is told: nothing.
+            delta = (since < self._upto or bool(self._delta)) and self._is_short(self._size(self._delta))
         check = names.feeds.check(names.known) if names.known else b""
         assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
