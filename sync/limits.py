@@ -19,8 +19,8 @@ RANGES_MAX: Final = 1_024
 lowest ones; the entries above them may then be pushed to us again, and are known when they come."""
 
 SPANS_MAX: Final = 262_144
-"""Spans we remember about one peer, all logs together, and logs: some 30 MB, or 110 MB if each is of another log. Beyond
-it we hang up."""
+"""Spans we remember about one peer, all logs together, and logs: some 30 MB, or 110 MB if each is of another log.
+Beyond it we hang up."""
 
 STATES_BYTES_MAX: Final = 12_288
 """About what one part of STATES or VECTOR says before it is deflated (a sender's rule): a record of this size delays an
@@ -34,6 +34,9 @@ ZIP_BYTES_MIN: Final = 64
 
 DELTA_BYTES_MAX: Final = 4_096
 """A delta beyond this is not sent unasked: where two have heard the same from others, a sketch is smaller."""
+
+DELTA_PART: Final = 4
+"""But for a delta that takes a quarter or less of what everything would: where they have not, a sketch is given up."""
 
 VECTOR_BYTES_MAX: Final = 4_096
 """The same for a vector of everything: beyond it a sketch is tried first."""
@@ -49,6 +52,10 @@ SYMBOLS_MORE_MAX: Final = 960
 
 SYMBOL_BYTES: Final = 13
 """About what one of them takes."""
+
+SYMBOLS_PER_ITEM: Final = 1.6
+"""How many are asked for by somebody who guesses how many items differ: 1.4 are enough on the average, and guesses are
+mostly within a third. Once more is asked in one meeting of five; doubling took a fifth more bytes, and more answers."""
 
 HASHES_MAX: Final = 8_192
 """Items of a sketch asked back by their hash."""
@@ -79,6 +86,9 @@ LINK_FAST_S, LINK_SLOW_S = 0.05, 0.25
 
 ACK_RUNS_MAX: Final = 16
 """Processed runs after which an ACK leaves at once: a quarter of the window, so the pusher never stands still."""
+
+ACK_BYTES_MAX: Final = 131_072
+"""The same in packed bytes of these runs and those that are being taken."""
 
 ACK_DELAY_S: Final = 0.5
 """How long an ACK waits for company otherwise."""

@@ -43,6 +43,7 @@ from sync.events import (
 )
 from sync.frontier import Frontier
 from sync.limits import (
+    ACK_BYTES_MAX,
     ACK_DELAY_S,
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
@@ -407,6 +408,7 @@ class Session:
             self._owed
             and (
                 self._owed >= ACK_RUNS_MAX
+                or self._taking_bytes >= ACK_BYTES_MAX
                 # The first reconciliation is over but for this ACK: the peer may be waiting to leave.
                 or (not self._was_level and self._owed == len(self._taking) and self._has_all)
             )

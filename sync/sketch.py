@@ -107,6 +107,18 @@ class Decoder:
                 raise SketchError("symbol 0 is explained and another is not")
             self.done = True
 
+    @property
+    def left(self) -> int:
+        """About how many items are not found yet; mostly within a third, if 50 symbols or more were fed.
+
+        Each is in symbol i with probability p = 1 / (1 + i / 2), and all are in symbol 0. So if that says n, symbol i
+        is n p on the average, and its spread, the same number of items p (1 - p), tells how many cancel in n.
+        """
+        counts = self._cells.counts[: self._fed]
+        chances = [2 / (index + 2) for index in range(self._fed)]
+        spreads = [(c - counts[0] * p) ** 2 / (p * (1 - p)) for c, p in zip(counts[1:], chances[1:], strict=True)]
+        return ceil(sum(spreads) / len(spreads)) if spreads else abs(counts[0])
+
     def _peel(self, waiting: list[int]) -> None:
         """Find every item that stands alone in one of the cells waiting, and what that leads to."""
         cells = self._cells

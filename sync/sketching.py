@@ -11,15 +11,20 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from sync.frontier import Frontier
-from sync.limits import HASHES_MAX, SYMBOL_BYTES, SYMBOLS_FIRST, SYMBOLS_MAX, SYMBOLS_MORE_MAX
+from sync.limits import (
+    HASHES_MAX,
+    SYMBOL_BYTES,
+    SYMBOLS_FIRST,
+    SYMBOLS_MAX,
+    SYMBOLS_MORE_MAX,
+    SYMBOLS_PER_ITEM,
+)
 from sync.logs import LogId, form, reconciled
 from sync.octets import RemoteProtocolError
 from sync.ranges import NOTHING, Ranges
-from sync.refs import HASH_BYTES
-from sync.sketch import Decoder, Encoder, SketchError, Symbol, decode_symbols, encode_symbols
+from sync.refs import HASH_BYTES, ITEM_BYTES
+from sync.sketch import Decoder, Encoder, SketchError, decode_symbols, encode_symbols
 from sync.wire import Sketch, Sketched
-
-_STATE_BYTES = 2  # What a log costs in a VECTOR, at most on the whole.
 
 
 class Sketching:
@@ -94,8 +99,8 @@ class Sketching:
 
     # The hearer.
 
-    def hear(self, data: bytes, worth: int) -> Sketched:
-        """What to answer. So many symbols are worth it at least. Raises RemoteProtocolError."""
+    def hear(self, data: bytes, bytes_max: int) -> Sketched:
+        """What to answer. `bytes_max`: what the symbols may cost together. Raises RemoteProtocolError."""
         if self._encoder is not None or (self._decoder is not None and self._decoder.done):
             raise RemoteProtocolError("sketch-unexpected")
         try:
@@ -103,7 +108,6 @@ class Sketching:
             if self._decoder is None:
                 self._take_items()
                 self._decoder = Decoder(self._items)
-                self._budget = max(self._worth(symbols), worth)
             self._decoder.feed(symbols)
         except SketchError as error:
             raise RemoteProtocolError("sketch-malformed", str(error)) from None
@@ -114,15 +118,12 @@ class Sketching:
             self.mine = [self._items[item] for item in sorted(self._decoder.mine)]
             hashes = tuple(_hash(item) for item in sorted(self._decoder.theirs))
             return Sketched(0, len(hashes) > HASHES_MAX, hashes if len(hashes) <= HASHES_MAX else ())
-        more = min(self._symbols, self._budget - self._symbols, SYMBOLS_MORE_MAX)
-        return Sketched(0, True, ()) if more <= 0 else Sketched(more, False, ())
-
-    def _worth(self, symbols: list[Symbol]) -> int:
-        """How many symbols are worth their bytes: symbol 0 counts the logs that a VECTOR would tell."""
-        theirs = abs(symbols[0].count) if symbols else 0
-        if abs(theirs - len(self._items)) > theirs // 8 + SYMBOLS_FIRST:
-            return 0
-        return min(theirs * _STATE_BYTES // SYMBOL_BYTES, SYMBOLS_MAX)
+        decoder, symbols_max = self._decoder, min(bytes_max // SYMBOL_BYTES, SYMBOLS_MAX)
+        enough = int(SYMBOLS_PER_ITEM * (len(decoder.mine) + len(decoder.theirs) + decoder.left))
+        if enough > symbols_max or self._symbols >= symbols_max:
+            return Sketched(0, True, ())
+        more = max(enough - self._symbols, self._symbols // 4)
+        return Sketched(min(more, symbols_max - self._symbols, SYMBOLS_MORE_MAX), False, ())
 
     # Both.
 
@@ -130,9 +131,13 @@ class Sketching:
         self._items.clear()
         for log, state in self._frontier.states.items():
             if state.settled and reconciled(log):
-                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + self._frontier.tip(log)
-                self._items[int.from_bytes(sha256(data).digest()[:8])] = log
+                self._items[item(self._salt, log, state.settled, self._frontier.tip(log))] = log
                 self._equal[log] = state.settled
+
+
+def item(salt: bytes, log: LogId, settled: Ranges, tip: bytes) -> int:
+    """What stands for a log with its state in the sketches of one link."""
+    return int.from_bytes(sha256(b"beepmesh/item/2" + salt + form(log, settled) + tip).digest()[:ITEM_BYTES])
 
 
 def _hash(item: int) -> bytes:
