@@ -1,10 +1,10 @@
 """Runs from other nodes: what is taken, what is refused and why. Decides only; the engine commits.
 
 Laws
-1. A run is taken whole or refused whole, with one named reason. Left off are only what stands beyond the cut of a
-   revoked feed, for whoever took it before the revocation came hands it on in good faith, and what nobody could hand
-   on from here (proving.py). Nothing is taken, and no message opened, before signatures vouch for it; but for those on
-   lane 0, whose facts count at once, they are checked elsewhere and all together: `judge` comes before, `take` after.
+1. A run is taken whole or refused whole, with one named reason. Left off is only what stands beyond the cut of a
+   revoked feed (whoever took it before the revocation came hands it on in good faith), what lacks its body (law 6), and
+   what could not be handed on from here (proving.py). Nothing is taken, and no message opened, before signatures vouch
+   for it. They are checked between `judge` and `take`, for many runs together; on lane 0 at once, for its facts count.
 2. Nothing is taken from a feed that no certificate of this organisation vouches for. A feed's certificate is the
    body of its lane 0, seq 0, so a stranger's first entry is judged by what it carries.
 3. What is taken but not yet durable counts as held for the next run (`_ahead`), and as nothing if the commit fails.
@@ -111,7 +111,7 @@ class Intake:
         taken = Taken(counts=offer.counts)
         entries = self._proved(offer, proof, taken)
         if _contradicts(state, offer.entries[0]):
-            return self._contradiction(offer, proof, entries, taken)
+            return self._contradiction(offer, proof, taken)
         settled = state.settled
         for entry in entries:
             (taken.overlapping if entry.seq in settled else taken.entries).append(entry)
@@ -170,13 +170,14 @@ class Intake:
             taken.counts["bad-signature"] += 1
         return entries
 
-    def _contradiction(self, offer: Offer, proof: Proof, entries: Sequence[Entry], taken: Taken) -> Taken:
-        """The author has signed two different entries for the place below (law 8)."""
+    def _contradiction(self, offer: Offer, proof: Proof, taken: Taken) -> Taken:
+        """The author has signed two different entries for the place below: the lowest of the run shows it (law 8)."""
+        first = offer.entries[0]
         if offer.log in self._ahead:
-            raise Refused("broken-link", f"seq {offer.start}")  # Not even durable: there is nothing to show yet.
-        if offer.entries[0].id not in proof.good:
-            raise Refused("fork-unproved", f"seq {offer.start}")
-        taken.overlapping += entries
+            raise Refused("broken-link", f"seq {first.seq}")  # Not even durable: there is nothing to show yet.
+        if first.id not in proof.good:
+            raise Refused("fork-unproved", f"seq {first.seq}")
+        taken.overlapping.append(first)
         return taken
 
     def _introduce(self, log: LogId, entries: Sequence[Entry]) -> FeedInfo:

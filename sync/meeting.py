@@ -23,7 +23,7 @@ from sync.limits import (
     SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
 )
-from sync.logs import SUM_MODULUS, LogId, leaf, root, view_digest
+from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, leaf, root, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
@@ -73,7 +73,7 @@ class Meeting:
         self._root = b""
         self._chain = b""
         self._upto = 0
-        self._delta: list[LogId] | None = None
+        self._delta: list[LogId] | None = None  # What was told with our HELLO, if anything was.
         self._delta_expected = False
         self._deaf = False  # A delta comes that builds on what we do not remember: it is not read.
         self._needed = False  # The peer must be told everything.
@@ -116,7 +116,8 @@ class Meeting:
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
             names.shared = min(names.known, memory.known)
             self._delta = names.in_order(log for log in frontier.since(since) if told_in(self._lanes, log))
-            delta = since < self._upto and self._telling.is_short_unasked(self._delta, self._lanes)
+            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too.
+            delta = bool(self._delta) and self._telling.is_short_unasked(self._delta, self._lanes)
         check = names.feeds.check(names.known) if names.known else b""
         assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
@@ -126,8 +127,8 @@ class Meeting:
         out.append(Send(encode(hello)))
         if delta and self._delta is not None:
             out.extend(Send(encode(record)) for record in self._telling.states(self._delta, rest=False))
-        elif self._delta:
-            self._delta = None  # It was too long to be told.
+        else:
+            self._delta = None
 
     def greeted(self, hello: Hello, out: list[Output]) -> None:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
@@ -138,6 +139,7 @@ class Meeting:
         if hello.known and hello.known <= names.known and names.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
         names.shared = min(names.known, hello.known)
+        self._sketching.agree(self.agreed_lanes, with_tips=NO_CHAIN not in (self._chain, hello.chain))
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
         self._deaf = hello.delta and not remembered
@@ -146,7 +148,7 @@ class Meeting:
             self._peer.forgotten()
             self._become_known(hello.upto)
             self.confirmed = max(self.confirmed, self._upto)  # It sees the same, and knows us by it.
-            if hello.chain != self._chain and self._chain < hello.chain:
+            if NO_CHAIN < self._chain < hello.chain:
                 self._sketch(out)
             return
         self._needed = not remembers_us
@@ -237,7 +239,7 @@ class Meeting:
 
     def _rest(self, told: dict[LogId, Ranges], out: list[Output]) -> list[PeerLog]:
         hello = self._hello()
-        told, forked = self._sketching.explained(told, self._agreed)
+        told, forked = self._sketching.explained(told)
         answer = self._tell_rest if self.known else self._answer
         if not self.known:
             self._peer.rest({**self._telling.in_part, **told})
@@ -306,9 +308,10 @@ class Meeting:
 
     def checked(self, record: Check, out: list[Output]) -> None:
         """What the peer has. If it is the same and the tips differ, the one with the smaller chain looks where."""
-        if not self.known or record.root != self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]:
-            return
         chain = self._frontier.chain(self._salt)
+        same = record.root == self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]
+        if not self.known or not same or NO_CHAIN in (chain, record.chain):
+            return
         if chain < record.chain and not self._sketching.used:
             self._sketch(out)
         elif chain > record.chain and not self._rechecked:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sync.frontier import Frontier
-from sync.limits import LANES, PUSHED_LANES, RANGES_MAX, SPANS_MAX
+from sync.limits import LANES, PUSHED_LANES, SPANS_MAX
 from sync.logs import LogId
 from sync.octets import RemoteProtocolError
 from sync.ranges import NOTHING, Ranges, Span
@@ -47,8 +47,6 @@ class PeerLog:
     fork_due: bool = False
     explicit: bool = False
     """Every run says its prev from now on: the peer refused one that did not."""
-    cut_short: bool = False
-    """The peer's states have as many ranges as fit, so it may have settled more than they say."""
     queued: bool = False
     stopped: bool = False
     """The peer wants nothing pushed here."""
@@ -159,7 +157,8 @@ class Peer:
         """What it had settled when we last met, where that differs from what we have now. Nothing was looked at yet."""
         assert not self._logs
         for log, settled in views.items():
-            self.announced(log, settled)
+            if self._is_told(log.lane):
+                self.announced(log, settled)
         self.known_lanes = LANES
 
     def rest(self, told: Mapping[LogId, Ranges]) -> None:
@@ -168,7 +167,7 @@ class Peer:
             self.announced(log, settled)  # Before the peer is known: a new view begins with nothing.
         self.known_lanes = LANES
         for view in self._logs.values():
-            if view.log not in told:
+            if view.log not in told and self._is_told(view.log.lane):
                 self.announced(view.log, view.told)
 
     def told_all(self) -> None:
@@ -197,7 +196,6 @@ class Peer:
         """The peer said what it has settled. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
         self._hold(view, view.holds.union(settled))
-        view.cut_short = len(settled.spans) >= RANGES_MAX
         view.top = max(view.top, settled.top)
         self._await(view)
         return view
@@ -254,7 +252,10 @@ class Peer:
         return [view.log for view in self._logs.values() if view.holds != self._frontier.settled(view.log)]
 
     def _knows(self, lane: int) -> bool:
-        return lane < self.known_lanes and bool(self.lanes >> lane & 1)
+        return lane < self.known_lanes and self._is_told(lane)
+
+    def _is_told(self, lane: int) -> bool:
+        return bool(self.lanes >> lane & 1)
 
     def _await(self, view: PeerLog) -> None:
         ours = self._frontier.settled(view.log)

@@ -49,6 +49,7 @@ from sync.limits import (
     HEARD_ACKS_MAX,
     LANES,
     LOGS_MAX,
+    PUSHED_LANES,
     RANGES_MAX,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
@@ -160,8 +161,8 @@ class Session:
     def memory(self) -> Memory | None:
         """What is to be kept of this peer; None where it is not known, or is too much to be worth it."""
         meeting, frontier = self._meeting, self._frontier
-        if not meeting.known or meeting.hello is None:
-            return None
+        if not meeting.known or meeting.hello is None or PUSHED_LANES & ~meeting.agreed_lanes:
+            return None  # Of lanes that were not spoken of there is nothing to keep, and a root speaks of all.
         logs = [*self._peer.differing(), *frontier.since(frontier.upto)]
         if len(logs) > LOGS_MAX:
             return None
@@ -186,7 +187,7 @@ class Session:
         if self._meeting.open_lanes:
             self._open(out)
             if self._meeting.known:
-                self._sharing.share(out, now)
+                self._resume(self._sharing.share(out, now), out)
             self._push.pump(out, now)
             self._acknowledge(now, out)
             self._judge_level(out)
@@ -313,6 +314,8 @@ class Session:
             self._peer.weigh(view)
             if view.told != ours and not view.paused:
                 self._changed[log] = None
+        elif view.stopped:
+            self._changed[log] = None  # It is not pushed, so it is told.
         self._push.enqueue(view)
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:

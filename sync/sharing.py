@@ -36,26 +36,33 @@ class Sharing:
         self._holds = self._sources.busy(self._number)
         return self._holds
 
-    def share(self, out: list[Output], now: float) -> None:
-        """Claim what the peer, which is known, has for us; stop it where another session has it already."""
+    def share(self, out: list[Output], now: float) -> list[LogId]:
+        """Claim what the peer, which is known, has for us; stop it where another session has it already.
+
+        Returns what was stopped and is ours to receive now: the session asks for it, see `go_on`.
+        """
         if not self._peer.flipped and not self._holds:
-            return
+            return []
         flipped, self._peer.flipped = self._peer.flipped, []
         stops: list[LogRef] = []
+        ours: list[LogId] = []
         for log in dict.fromkeys(flipped):
             view = self._peer.log(log)
             if not log.lane or not reconciled(log):
                 continue
             if log not in self._peer.awaited:
-                self._pause(view, False)
+                # If it was stopped it stays so, and is asked to go on when it has more of this log.
                 self._sources.release(log, self._number)
-            elif not view.paused and not self._sources.claim(log, self._number, now):
+            elif self._sources.claim(log, self._number, now):
+                ours += [log] if view.paused else []
+            elif not view.paused:
                 self._pause(view, True)
                 stops.append(self._name(log))
         if stops or self._holds:
             self._holds = False
             parts = (stops[at : at + STOP_LOGS_MAX] for at in range(0, len(stops) or 1, STOP_LOGS_MAX))
             out.extend(Send(encode(Stop(tuple(part)))) for part in parts)
+        return ours
 
     def pushed(self, log: LogId, now: float) -> None:
         """The peer has pushed something of this log."""
@@ -77,12 +84,12 @@ class Sharing:
     @property
     def awaits(self) -> bool:
         """Whether the peer has something for us that it is not stopped from pushing."""
-        return len(self._peer.awaited) > len(self._paused)
+        return any(log not in self._paused for log in self._peer.awaited)
 
     @property
     def stands_by(self) -> bool:
         """Whether all that the peer has for us is to come from others."""
-        return bool(self._paused) and not self.awaits
+        return bool(self._peer.awaited) and not self.awaits
 
     def overdue(self, now: float) -> list[LogId]:
         """What this peer may push after all, for it stood by for long and the source gave nothing of it meanwhile."""

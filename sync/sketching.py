@@ -1,13 +1,12 @@
 """Finding which logs two nodes have different states of, by a sketch of all of them.
 
 An item stands for one log with its state and, where known, its tip: the first 8 B of
-SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form. Only the sender of the sketch learns by hash what the
-other side lacks; everything else is told as states.
+SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form; without tips where one side's chain is NO_CHAIN. Only the
+sender of the sketch learns by hash what the other side lacks; everything else is told as states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import sha256
 
 from sync.frontier import Frontier
@@ -35,12 +34,18 @@ class Sketching:
         """The hearer's: our logs of which the sender has another state, or none."""
         self._frontier = frontier
         self._salt = salt
+        self._lanes = 0
+        self._with_tips = False
         self._items: dict[int, LogId] = {}
         self._encoder: Encoder | None = None
         self._decoder: Decoder | None = None
         self._symbols = 0
         self._theirs: list[LogId] | None = None
         self._equal: dict[LogId, Ranges] = {}
+
+    def agree(self, lanes: int, *, with_tips: bool) -> None:
+        """What both HELLOs came to: a bit set of the lanes spoken of, and whether both know every tip."""
+        self._lanes, self._with_tips = lanes, with_tips
 
     @property
     def hearing(self) -> bool:
@@ -74,14 +79,12 @@ class Sketching:
             self._theirs = [log for item, log in self._items.items() if _hash(item) in hashes]
         return None
 
-    def explained(
-        self, told: dict[LogId, Ranges], agreed: Callable[[LogId], bool]
-    ) -> tuple[dict[LogId, Ranges], set[LogId]]:
+    def explained(self, told: dict[LogId, Ranges]) -> tuple[dict[LogId, Ranges], set[LogId]]:
         """What the other side told, with the logs of which it has nothing; and of which of them the tips differ."""
         if self._theirs is None and not self.mine:
             return told, set()
         forked = {log for log, settled in told.items() if settled and settled == self._equal.get(log)}
-        for log in filter(agreed, self._theirs or ()):
+        for log in self._theirs or ():
             told.setdefault(log, NOTHING)
         return told, forked
 
@@ -130,8 +133,9 @@ class Sketching:
     def _take_items(self) -> None:
         self._items.clear()
         for log, state in self._frontier.states.items():
-            if state.settled and reconciled(log):
-                self._items[item(self._salt, log, state.settled, self._frontier.tip(log))] = log
+            if state.settled and reconciled(log) and self._lanes >> log.lane & 1:
+                tip = self._frontier.tip(log) if self._with_tips else b""
+                self._items[item(self._salt, log, state.settled, tip)] = log
                 self._equal[log] = state.settled
 
 

@@ -59,6 +59,18 @@ def test_a_delta_may_speak_of_lanes_that_the_peer_takes_no_part_in() -> None:
     assert ONE not in b.states
 
 
+def test_when_only_bulk_has_changed_the_other_is_still_told_that_it_knows_us() -> None:
+    """A change number has grown without anything to tell: neither may take it for what the other has heard."""
+    a, b = Node({ONE: first(2)}), Node({ONE: first(2)})
+    for _ in range(2):
+        meet(a, b).cut()
+    a.write(log(1, 3), first(4))
+    b.write(TWO, first(1))
+    ends = meet(a, b).ends
+    assert [(end.noticed, end.levels) for end in ends] == [([], 1)] * 2
+    assert TWO in holds(a)
+
+
 def test_a_feed_of_which_only_what_is_not_told_is_settled_here_is_unknown_to_the_peer() -> None:
     """Neither bulk nor a lane that the peer leaves out is told, so the peer need not know the feed by its tag."""
     for lanes, lane in (((15, 15), 3), ((15, 1), 1)):

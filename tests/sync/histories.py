@@ -1,0 +1,521 @@
+"""Random histories of three to six nodes: what they write, lose and remember, and every way in which links come and go.
+
+A history is drawn from one Random, so a seed replays it. First anything happens, in any order; then everything is given
+time and links enough, and `settle` holds the nodes to what must be true by then. Laws checked all along:
+
+1. No honest node hangs up on another.
+2. No node believes another to have settled what it has not.
+3. Over a node's only link nothing comes that it had settled when the link came up, and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import combinations
+from random import Random
+
+from sync import meeting, names, peer, push, session, sketching
+from sync.logs import NO_CHAIN, LogId, reconciled
+from sync.memory import Memory
+from sync.ranges import NOTHING, Ranges
+from sync.session import (
+    AskDrained,
+    Drained,
+    Output,
+    ReadRun,
+    RecordReceived,
+    RunRead,
+    Session,
+    Started,
+    TakeRun,
+    TimeCame,
+)
+from tests.sync.members import Disk, Member
+from tests.sync.pair import End, Node, World
+
+LANES = (0, 0, 1, 1, 1, 2, 3)
+
+SMALL = {
+    "RANGES_MAX": 3, "STATES_BYTES_MAX": 40, "DELTA_BYTES_MAX": 12, "VECTOR_BYTES_MAX": 12, "ZIP_BYTES_MIN": 4,
+    "SYMBOLS_FIRST": 3, "HASHES_MAX": 2, "RUN_ENTRIES_MAX": 2, "WINDOW_RUNS_MAX": 3, "WINDOW_BYTES_MAX": 200,
+    "LINK_BYTES_FIRST": 60, "LINK_BYTES_MIN": 30, "ACK_RUNS_MAX": 2, "HEARD_ACKS_MAX": 1, "UNTOLD_LOGS_MAX": 2,
+    "READ_ENTRIES_MAX": 3, "LOGS_MAX": 3, "_STATE_BYTES": 26,
+}  # fmt: skip
+"""Bounds that a small history would not reach otherwise."""
+
+ODD = {"memory-wrong", "memory-damaged", "rolled-back", "peer-rolled-back", "epoch-new", "promise-broken"}
+
+
+@contextmanager
+def small(random: Random) -> Iterator[list[str]]:
+    """Some of the bounds are small for once. They are the same at all nodes, as those of one version are."""
+    chosen = [name for name in SMALL if random.random() < 0.25] if random.random() < 0.6 else []
+    modules = (meeting, names, peer, push, session, sketching)  # What others hold to are bounds of the format.
+    before = [(module, name, getattr(module, name)) for module in modules for name in chosen if hasattr(module, name)]
+    for module, name, _ in before:
+        setattr(module, name, SMALL[name])
+    try:
+        yield chosen
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+class Line(End):
+    """One side of a link. Reads are answered later than they are made, and a slow link takes its time to drain."""
+
+    def __init__(self, world: History, node: Member, session: Session, number: int, other: Member, salt: bytes) -> None:
+        super().__init__(world, node, session, number, other.number)
+        self.history = world
+        self.member = node
+        self.other = other
+        self.answers: deque[RunRead] = deque()
+        self.slow = False
+        self.cut = False
+        self.alone = len(node.ends) == 1
+        self.settled: dict[LogId, Ranges] = dict(node.settled())
+        self.whole = True
+        """Nothing was refused for a while, and no time was lost."""
+
+    def tell(self, event: object, now: float) -> list[Output]:
+        outputs = super().tell(event, now)  # type: ignore[arg-type]
+        self.history.noticed.update(self.noticed)
+        for output in outputs:
+            if isinstance(output, TakeRun):
+                self._handed(output)
+        if self.hangup is not None:
+            raise AssertionError(f"{self} hung up: {self.hangup}")
+        return outputs
+
+    def _handed(self, run: TakeRun) -> None:
+        start, stop = run.start, run.start + len(run.packed)
+        settled = self.settled.get(run.log, NOTHING)
+        twice = settled.meets(start, stop)
+        self.history.counts["twice" if twice else "once"] += 1
+        if twice and self.alone and run.log not in self.history.forked and self.history.strict:
+            raise AssertionError(f"{self} was given {run.log} {start}-{stop} though it has {settled.spans}")
+
+    def do_work(self, now: float) -> None:
+        order = self.work[0]
+        if isinstance(order, ReadRun):
+            self.work.popleft()
+            self.answers.append(self.node.read(order))
+        elif isinstance(order, TakeRun):
+            self.work.popleft()
+            refusals = self.member.refusals
+            done, before = self.node.take(order)
+            if done.taken:
+                settled = self.settled.get(order.log, NOTHING)
+                self.settled[order.log] = settled.add(order.start, order.start + done.count)
+            if self.member.refusals > refusals:
+                self.whole = False
+            self.node.grow(before)
+            self.tell(done, now)
+        else:
+            self.work.popleft()
+            if self.slow:
+                self.history.now += self.history.random.choice((0.0, 0.1, 1.0))
+            self.tell(Drained(), now)
+
+    def __repr__(self) -> str:
+        return f"{self.member.number} of {self.other.number}"
+
+
+class History(World):
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self.random = random
+        self.noticed: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.log: list[str] = []
+        self.strict = True
+        self.forked: set[LogId] = set()
+        self.proofs: dict[tuple[LogId, int], LogId] = {}
+        count = random.choice((3, 3, 4, 5, 6))
+        self.members = [Member(number, self.proofs) for number in range(count)]
+        self.pages = [
+            [(1_000 * (number + 1) + 10 * life).to_bytes(16) for number in range(count) if random.random() < 0.7]
+            for life in range(4)
+        ]
+        self.pages = [page for page in self.pages if page]
+        self.disks: list[tuple[Member, Disk]] = []
+        self.old_memories: list[tuple[Member, object, Memory]] = []
+        self.lines: list[Line] = []
+        self.several = random.random() < 0.7  # links at once
+        self.odd_lanes = random.random() < 0.1
+        self.refusing = random.random() < 0.3
+        self.damaging = random.random() < 0.4
+        self.losing = random.random() < 0.4
+        self.splitting = random.random() < 0.3
+        self.lagging = random.random() < 0.4  # Another process writes to the disks.
+        for member in self.members:
+            member.doubtful = self.forked
+            for page in self.pages[: random.randrange(3)]:
+                member.feeds.grow(page)
+
+    # Links.
+
+    def join(self, a: Member, b: Member, *, plain: bool = False) -> list[Line]:
+        random = self.random
+        salt = str(self.steps + len(self.log)).encode() + bytes([len(self.lines)])
+        lines: list[Line] = []
+        for member, other in ((a, b), (b, a)):
+            number = next(self._numbers)
+            lanes = random.choice((15, 7, 3, 11, 13)) if self.odd_lanes and not plain else 15
+            talk = Session(
+                member.frontier,
+                record_bytes_max=random.choice((16_384, 163_840)),
+                salt=salt,
+                memory=member.recall(other.number),
+                sources=member.sources,
+                number=number,
+                lanes=lanes,
+            )
+            for end in member.ends:
+                assert isinstance(end, Line)
+                end.alone = False
+            line = Line(self, member, talk, number, other, salt)
+            line.slow = not plain and random.random() < 0.3
+            line.whole = plain or not self.odd_lanes
+            lines.append(line)
+        lines[0].peer, lines[1].peer = lines[1], lines[0]
+        self.lines += lines
+        for line in lines:
+            line.tell(Started(), self.now)
+        return lines
+
+    def cut_link(self, line: Line) -> None:
+        """What was sent arrives up to some record; each side notices in its own time."""
+        assert isinstance(line.peer, Line)
+        for end in (line, line.peer):
+            arrives = self.random.randrange(len(end.inbox) + 1)
+            while len(end.inbox) > arrives:
+                end.inbox.pop()
+            end.cut = True
+            end.whole = False
+            end.peer = None
+
+    def close(self, line: Line, keep: float = 0.8) -> None:
+        """One side's session ends; perhaps before anything of it was kept."""
+        member, name = line.member, line.other.number
+        self.check_beliefs(line)
+        self.lines.remove(line)
+        member.ends.remove(line)
+        member.sources.leave(line.number)
+        if self.random.random() < keep:
+            self.keep(line)
+        elif self.random.random() < 0.2:
+            member.disk.memories.pop(name, None)
+        member.share()
+
+    def keep(self, line: Line) -> None:
+        member, name = line.member, line.other.number
+        member.keep(name, line.session)
+        memory = member.disk.memories.get(name)
+        if memory is not None:
+            self.old_memories.append((member, name, memory))
+
+    def crash(self, member: Member) -> None:
+        """All its links are gone, and its process begins anew from its disk."""
+        for line in [line for line in self.lines if line.member is member]:
+            if not line.cut:
+                self.cut_link(line)
+            self.close(line, keep=0.5)
+        member.ends.clear()
+
+    # Time.
+
+    def step(self) -> bool:
+        """One thing happens somewhere."""
+        self.steps += 1
+        lines = self.lines
+        first = self.random.randrange(len(lines)) if lines else 0
+        for index in range(len(lines)):
+            if self._advance(lines[(first + index) % len(lines)]):
+                return True
+        waiting = [line for line in lines if line.wake is not None]
+        if not waiting:
+            return False
+        line = min(waiting, key=lambda line: line.wake or 0.0)
+        assert line.wake is not None
+        self.now, line.wake = max(self.now, line.wake), None
+        line.tell(TimeCame(), self.now)
+        return True
+
+    def _advance(self, line: Line) -> bool:
+        random, now = self.random, self.now
+        if line.wake is not None and line.wake <= now and random.random() < 0.5:
+            line.wake = None
+            line.tell(TimeCame(), now)
+        elif line.inbox and random.random() < 0.5:
+            line.tell(RecordReceived(line.inbox.popleft()), now)
+        elif line.cut and random.random() < 0.2:
+            self.close(line)
+        elif line.answers and random.random() < 0.5:
+            line.tell(line.answers.popleft(), now)
+        elif line.work and not (line.slow and isinstance(line.work[0], AskDrained) and random.random() < 0.8):
+            line.do_work(now)
+        elif line.inbox:
+            line.tell(RecordReceived(line.inbox.popleft()), now)
+        elif line.answers:
+            line.tell(line.answers.popleft(), now)
+        elif line.work:
+            line.do_work(now)
+        elif line.cut:
+            self.close(line)
+        else:
+            return False
+        return True
+
+    def quiet(self) -> None:
+        for _ in range(200_000):
+            if not self.step():
+                return
+        raise AssertionError("no end of talking")
+
+    # What happens.
+
+    def live(self, actions: int) -> None:
+        for _ in range(actions):
+            self.act()
+            for _ in range(self.random.randrange(30)):
+                if not self.step():
+                    break
+
+    def act(self) -> None:
+        random = self.random
+        member = random.choice(self.members)
+        what = random.randrange(100)
+        if what < 34:
+            self.write(member)
+        elif what < 42:
+            self.drop(member)
+        elif what < 65:
+            self.meet_someone(member)
+        elif what < 73:
+            lines = [line for line in self.lines if not line.cut]
+            if lines:
+                self.cut_link(random.choice(lines))
+        elif what < 76:
+            member.poll()
+        elif what < 79:
+            self.now += random.choice((0.1, 1.0, 31.0))
+            if self.now:
+                for line in self.lines:
+                    line.whole = False
+        elif what < 82:
+            if len(member.feeds) < sum(map(len, self.pages)):
+                known = 0
+                for page in self.pages:
+                    if known == len(member.feeds):
+                        member.feeds.grow(page)
+                        break
+                    known += len(page)
+        elif what < 85:
+            self.crash(member)
+            member.live(member.disk)
+        elif what < 88:
+            if self.lines:
+                self.keep(random.choice(self.lines))
+        elif what < 91 and self.damaging:
+            self.damage(member)
+        elif what < 95 and self.losing:
+            self.lose(member)
+        elif what < 97 and self.refusing:
+            share = random.choice((0.0, 0.2))
+            member.fickle = lambda: random.random() < share
+        elif self.splitting:
+            self.fork()
+
+    def write(self, member: Member) -> None:
+        random = self.random
+        own = LogId((member.feed + random.choice((0, 0, 1))).to_bytes(16), random.choice(LANES))
+        count = random.choice((1, 1, 1, 2, 3, 12))
+        seq = member.next_own(own, count)
+        size = random.choice((0, 0, 0, 3_000))
+        if self.lagging and random.random() < 0.5:
+            member.write_elsewhere(own, Ranges(((seq, seq + count),)), size=size)
+        else:
+            member.write(own, Ranges(((seq, seq + count),)), size=size)
+
+    def drop(self, member: Member) -> None:
+        random = self.random
+        logs = sorted({of for each in self.members for of in each.disk.states if of not in self.forked})
+        logs = [of for of in logs if not any(of == control for control, _ in self.proofs)]
+        if logs:
+            of = random.choice(logs)
+            top = max(each.disk.states[of].settled.top for each in self.members if of in each.disk.states)
+            start = random.randrange(top)
+            spans = (start, start + random.choice((1, 1, 2, top))), (start // 2, start // 2 + 1)
+            seqs = Ranges.of(*((a, min(b, top)) for a, b in spans[: random.choice((1, 2))]))
+            if int.from_bytes(of.feed) // 1_000 - 1 != member.number:
+                member.drop(of, seqs, tip_lost=random.random() < 0.5)
+            elif of in member.disk.states:
+                member.drop(of, seqs.intersect(member.disk.states[of].settled), tip_lost=random.random() < 0.5)
+
+    def meet_someone(self, member: Member) -> None:
+        other = self.random.choice([each for each in self.members if each is not member])
+        both = [line for line in self.lines if line.member is member and line.other is other]
+        if len(both) < 2 and (self.several or not (member.ends or other.ends)):
+            self.join(member, other)
+
+    def damage(self, member: Member) -> None:
+        """Something of what is kept of peers is lost, old or wrong."""
+        random = self.random
+        memories = member.disk.memories
+        if not memories:
+            return
+        name = random.choice(sorted(memories, key=str))
+        kind = random.randrange(4)
+        old = [memory for each, whom, memory in self.old_memories if each is member and whom == name]
+        if kind == 0:
+            del memories[name]
+        elif kind == 1 and old:
+            memory = random.choice(old)
+            if memory.base <= member.frontier.upto:
+                memories[name] = memory
+        elif kind == 2:
+            memories[name] = replace(memories[name], views={})
+        else:
+            memories[name] = replace(memories[name], digest=bytes(32))
+
+    def lose(self, member: Member) -> None:
+        """Its disk is put back to what it was, or is a new one."""
+        random = self.random
+        mine = [disk for each, disk in self.disks if each is member]
+        if random.random() < 0.4 or not mine:
+            self.disks.append((member, member.disk.copy()))
+            return
+        self.old_memories = [kept for kept in self.old_memories if kept[0] is not member]
+        self.crash(member)
+        if random.random() < 0.7:
+            member.restore(random.choice(mine).copy())
+            if random.random() < 0.5:
+                member.renew_epoch()
+        else:
+            member.lose_disk()
+            self.disks = [kept for kept in self.disks if kept[0] is not member]
+
+    def fork(self) -> None:
+        """An author who is none of them tells some of them one story, and some another."""
+        random = self.random
+        of = LogId((900 + random.randrange(2)).to_bytes(16), random.choice((0, 1, 2)))
+        self.forked.add(of)
+        first = random.randrange(6)
+        for member in random.sample(self.members, 2):
+            if of not in member.disk.frozen and of not in member.disk.states:
+                member.write(of, Ranges(((0, first + random.randrange(1, 4)),)), random.choice(("a", f"b{first}")))
+
+    # What must be true.
+
+    def check_beliefs(self, line: Line) -> None:
+        talk, other = line.session, line.other
+        if not talk._meeting.known or line.other.lives != line.other.lives:
+            return
+
+    def settle(self) -> None:
+        """Everything is given time: what the nodes may have, all have."""
+        for member in self.members:
+            member.fickle = lambda: False
+            member.poll()
+        for line in self.lines:
+            line.slow = False
+        self.quiet()
+        for line in self.lines:
+            if line.whole and isinstance(line.peer, Line) and line.peer.whole:
+                self.check_pair(line)
+        for line in list(self.lines):
+            if line in self.lines and not line.cut:
+                self.cut_link(line)
+        self.quiet()
+        assert not self.lines
+        pairs = list(combinations(self.members, 2))
+        self.random.shuffle(pairs)
+        for _ in range(len(self.members) + 2):
+            before = [member.disk.number for member in self.members]
+            for a, b in pairs:
+                self.final(a, b)
+            if [member.disk.number for member in self.members] == before:
+                break
+        else:
+            raise AssertionError("no end of changes")
+        self.check_all()
+        for a, b in pairs:
+            self.check_greeting(a, b)
+
+    def final(self, a: Member, b: Member) -> list[Line]:
+        lines = self.join(a, b, plain=True)
+        self.quiet()
+        for line in lines:
+            assert line.levels, f"{line} is not level"
+            assert "promise-broken" not in line.noticed, f"{line} waited in vain"
+            if line.whole:
+                self.check_pair(line)
+            self.close(line, keep=1.0)
+        return lines
+
+    def check_pair(self, line: Line) -> None:
+        """What one holds the other has settled."""
+        mine = line.other.disk.states
+        for of, held in line.member.entries.items():
+            if reconciled(of) and of not in self.forked and of not in line.other.banned:
+                settled = mine[of].settled if of in mine else NOTHING
+                given_up = line.member.gone.get(of, NOTHING)  # It may have said GONE, and been given it anew.
+                lacking = [seq for seq in held if seq not in settled and seq not in given_up]
+                assert not lacking, f"{line.other.number} lacks {of} {lacking}, which {line.member.number} holds"
+
+    def check_all(self) -> None:
+        held: dict[LogId, set[int]] = {}
+        for member in self.members:
+            for of, mine in member.entries.items():
+                if reconciled(of) and of not in self.forked:
+                    held.setdefault(of, set()).update(mine)
+        for member in self.members:
+            for of, seqs in held.items():
+                settled = member.frontier.settled(of)
+                given_up = member.gone.get(of, NOTHING)
+                for seq in seqs:
+                    assert seq in settled, f"{member.number} lacks {of} {seq}"
+                    assert seq in given_up or seq in member.entries[of], f"{member.number} lost {of} {seq}"
+        for a in self.members:
+            for b in self.members:
+                if a.settled() == b.settled():
+                    self.check_stories(a, b)
+
+    def check_stories(self, a: Member, b: Member) -> None:
+        for of in self.forked:
+            top = a.frontier.settled(of).top - 1
+            ours, theirs = a.entries.get(of, {}).get(top), b.entries.get(of, {}).get(top)
+            known = NO_CHAIN not in (a.frontier.chain(b""), b.frontier.chain(b""))
+            if known and ours and theirs and ours != theirs:
+                assert of in a.disk.frozen, f"{a.number} and {b.number} do not know that {of} is forked"
+
+    def check_greeting(self, a: Member, b: Member) -> None:
+        alike = {of: s.settled for of, s in a.states.items() if reconciled(of)} == {
+            of: s.settled for of, s in b.states.items() if reconciled(of)
+        }
+        tips = all(a.frontier.tip(of) == b.frontier.tip(of) for of in a.states)
+        lines = self.final(a, b)
+        sent = [len(line.sent) for line in lines]
+        size = sum(len(data) for line in lines for data in line.sent)
+        if alike and tips:
+            assert sent == [1, 1], f"{sent} records where nothing was new"
+            assert size <= 70, f"{size} B where nothing was new"
+
+
+def run(seed: int) -> History:
+    """One history, and the laws held."""
+    random = Random(seed)
+    with small(random) as bounds:
+        history = History(random)
+        # With states cut short, what lies above is pushed to who has it.
+        history.strict = "RANGES_MAX" not in bounds
+        try:
+            history.live(random.choice((6, 12, 25)))
+            history.settle()
+        except Exception as error:
+            raise AssertionError(f"history {seed} with small {bounds}: {type(error).__name__} {error}") from error
+    return history
