@@ -34,7 +34,7 @@ from sync.session import (
     TimeCame,
 )
 from tests.sync.members import Disk, Member
-from tests.sync.pair import End, Node, World
+from tests.sync.pair import End, World
 
 LANES = (0, 0, 1, 1, 1, 2, 3)
 
