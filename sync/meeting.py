@@ -25,7 +25,7 @@ from sync.limits import (
     VECTOR_BYTES_MAX,
     ZIP_BYTES_MIN,
 )
-from sync.logs import NO_CHAIN, LogId, leaf, reconciled, root, view_digest
+from sync.logs import LogId, leaf, reconciled, root, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
@@ -98,8 +98,7 @@ class Meeting:
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
             self._names.shared = min(known, memory.known)
             self._delta = self._names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
-            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too.
-            delta = bool(self._delta) and self._size(self._delta) <= DELTA_BYTES_MAX
+            delta = since < self._upto and self._size(self._delta) <= DELTA_BYTES_MAX
         check = frontier.feeds.check(known) if known else b""
         assert check is not None
         hello = Hello(
@@ -116,12 +115,10 @@ class Meeting:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
-        self._peer.lanes &= self.agreed_lanes
         known = len(self._frontier.feeds)
         if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
         self._names.shared = min(known, hello.known)
-        self._sketching.agree(self.agreed_lanes, with_tips=NO_CHAIN not in (self._chain, hello.chain))
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
         self._deaf = hello.delta and not remembered
@@ -129,8 +126,7 @@ class Meeting:
             self._delta_expected = remembered and hello.delta
             self._peer.forgotten()
             self._become_known(hello.upto)
-            self.confirmed = self._upto  # Our HELLO tells it as much; what a cut takes of that costs bytes only.
-            if NO_CHAIN < self._chain < hello.chain:
+            if hello.chain != self._chain and self._chain < hello.chain:
                 self._sketch(out)
             return
         self._needed = not remembers_us
@@ -274,7 +270,7 @@ class Meeting:
         more = self._sketching.heard(record)
         if more is not None:
             out.append(Send(encode(more)))
-        elif record.given_up and not self.known:
+        elif record.given_up:
             self._speak_vector(out)
 
     def _sketch(self, out: list[Output]) -> None:
@@ -402,13 +398,12 @@ class Meeting:
             log = self._names.named(state.log)
             if log in told:
                 raise RemoteProtocolError("log-repeated", f"{log}")
-            if not self._agreed(log) and not self._delta_expected:
+            if not self._agreed(log):
                 raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}")
             told[log] = state.settled
         if mention:
             self._names.heard(told)
-        # A delta leaves before the other side's lanes are known.
-        return {log: settled for log, settled in told.items() if self._agreed(log)}
+        return told
 
     def _told_in(self, lanes: int, log: LogId) -> bool:
         return reconciled(log) and bool(lanes >> log.lane & 1)

@@ -1,7 +1,7 @@
 """Finding which logs two nodes have different states of, by a sketch of all of them.
 
 An item stands for one log with its state and, where known, its tip: the first 8 B of
-SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form; without tips where one side's chain is NO_CHAIN. Only the sender of the sketch learns by hash what the
+SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form. Only the sender of the sketch learns by hash what the
 other side lacks; everything else is told as states.
 """
 
@@ -30,18 +30,12 @@ class Sketching:
         """The hearer's: our logs of which the sender has another state, or none."""
         self._frontier = frontier
         self._salt = salt
-        self._lanes = 0
-        self._with_tips = False
         self._items: dict[int, LogId] = {}
         self._encoder: Encoder | None = None
         self._decoder: Decoder | None = None
         self._symbols = 0
         self._theirs: set[LogId] | None = None
         self._equal: dict[LogId, Ranges] = {}
-
-    def agree(self, lanes: int, *, with_tips: bool) -> None:
-        """What both HELLOs came to: a bit set of the lanes spoken of, and whether both know every tip."""
-        self._lanes, self._with_tips = lanes, with_tips
 
     @property
     def hearing(self) -> bool:
@@ -128,9 +122,8 @@ class Sketching:
     def _take_items(self) -> None:
         self._items.clear()
         for log, state in self._frontier.states.items():
-            if state.settled and reconciled(log) and self._lanes >> log.lane & 1:
-                tip = self._frontier.tip(log) if self._with_tips else b""
-                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + tip
+            if state.settled and reconciled(log):
+                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + self._frontier.tip(log)
                 self._items[int.from_bytes(sha256(data).digest()[:8])] = log
                 self._equal[log] = state.settled
 
