@@ -115,6 +115,7 @@ class Meeting:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
+        self._peer.lanes &= self.agreed_lanes
         known = len(self._frontier.feeds)
         if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
@@ -398,12 +399,13 @@ class Meeting:
             log = self._names.named(state.log)
             if log in told:
                 raise RemoteProtocolError("log-repeated", f"{log}")
-            if not self._agreed(log):
+            if not self._agreed(log) and not self._delta_expected:
                 raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}")
             told[log] = state.settled
         if mention:
             self._names.heard(told)
-        return told
+        # A delta leaves before the other side's lanes are known.
+        return {log: settled for log, settled in told.items() if self._agreed(log)}
 
     def _told_in(self, lanes: int, log: LogId) -> bool:
         return reconciled(log) and bool(lanes >> log.lane & 1)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sync.frontier import Frontier
-from sync.limits import LANES, RANGES_MAX, SPANS_MAX
+from sync.limits import LANES, PUSHED_LANES, RANGES_MAX, SPANS_MAX
 from sync.logs import LogId
 from sync.octets import RemoteProtocolError
 from sync.ranges import NOTHING, Ranges, Span
@@ -104,7 +104,9 @@ class Peer:
 
     def __init__(self, frontier: Frontier) -> None:
         self.known_lanes = 0
-        """So many lanes of it, from lane 0 on, are known."""
+        """So many lanes of it, from lane 0 on, are known, as far as they are told at all."""
+        self.lanes = PUSHED_LANES
+        """Bit set of those that are told."""
         self._frontier = frontier
         self._logs: dict[LogId, PeerLog] = {}
         self._spans = 0
@@ -130,7 +132,7 @@ class Peer:
             view = self._logs[log] = PeerLog(log, told=ours)
             if len(self._logs) > SPANS_MAX:
                 raise RemoteProtocolError("logs-too-many")
-            if log.lane < self.known_lanes:
+            if self._is_known(log):
                 view.holds = view.seen = ours
                 view.top = ours.top
         return view
@@ -140,7 +142,13 @@ class Peer:
         view = self._logs.get(log)
         if view is not None:
             return view.holds
-        return self._frontier.settled(log) if log.lane < self.known_lanes else NOTHING
+        return self._frontier.settled(log) if self._is_known(log) else NOTHING
+
+    def _is_known(self, log: LogId) -> bool:
+        return log.lane < self.known_lanes and self._is_told(log)
+
+    def _is_told(self, log: LogId) -> bool:
+        return bool(self.lanes >> log.lane & 1)
 
     def knows_feed(self, feed: bytes) -> bool:
         """Whether it has settled anything of that feed, so that it can find it by a tag."""
@@ -150,7 +158,8 @@ class Peer:
         """What it had settled when we last met, where that differs from what we have now. Nothing was looked at yet."""
         assert not self._logs
         for log, settled in views.items():
-            self.announced(log, settled)
+            if self._is_told(log):
+                self.announced(log, settled)
         self.known_lanes = LANES
 
     def rest(self, told: Mapping[LogId, Ranges]) -> None:
@@ -159,7 +168,7 @@ class Peer:
             self.announced(log, settled)  # Before the peer is known: a new view begins with nothing.
         self.known_lanes = LANES
         for view in self._logs.values():
-            if view.log not in told:
+            if view.log not in told and self._is_told(view.log):
                 self.announced(view.log, view.told)
 
     def told_all(self) -> None:

@@ -47,6 +47,7 @@ from sync.limits import (
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
     LANES,
+    PUSHED_LANES,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
     WINDOW_BYTES_MAX,
@@ -153,10 +154,10 @@ class Session:
     def memory(self) -> Memory | None:
         """What is to be kept of this peer; None where it is not known."""
         meeting, frontier = self._meeting, self._frontier
-        if not meeting.known or meeting.hello is None:
-            return None
+        if not meeting.known or meeting.hello is None or PUSHED_LANES & ~meeting.agreed_lanes:
+            return None  # Of lanes that were not spoken of there is nothing to keep, and a root speaks of all.
         logs = {*self._peer.differing(), *(log for log in frontier.since(frontier.upto))}
-        views = {log: self._peer.holds(log) for log in logs}
+        views = {log: self._peer.holds(log) for log in logs if reconciled(log)}
         memory = Memory(
             meeting.hello.epoch, meeting.heard, meeting.confirmed, frontier.upto, meeting.hello.known, b"", views
         )
