@@ -127,6 +127,7 @@ class Meeting:
             self._delta_expected = remembered and hello.delta
             self._peer.forgotten()
             self._become_known(hello.upto)
+            self.confirmed = self._upto  # Our HELLO tells it as much; what a cut takes of that costs bytes only.
             if hello.chain != self._chain and self._chain < hello.chain:
                 self._sketch(out)
             return

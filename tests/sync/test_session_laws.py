@@ -186,3 +186,13 @@ def test_lanes_that_only_one_takes_part_in_are_not_spoken_of(masks: tuple[int, i
     assert [(end.levels > 0, end.hangup) for end in world.ends] == [(True, None), (True, None)]
     quiet_lanes = {lane for lane in range(3) if not masks[0] & masks[1] >> lane & 1}
     assert {of.lane for end in world.ends for of, _ in sent_entries(end)}.isdisjoint(quiet_lanes)
+
+
+def test_nodes_found_equal_know_each_other() -> None:
+    a, b = Node({ONE: first(3), TWO: first(1)}), Node({TWO: first(1), ONE: first(3)})
+    meet(a, b)
+    quiet(a, b)
+    a.write(ONE, Ranges(((3, 4),)))
+    world = meet(a, b)
+    told = [record for record in records(world.ends[0]) if isinstance(record, States)]
+    assert [len(record.states) for record in told] == [1]
