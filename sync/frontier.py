@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from sync.feeds import FeedList
-from sync.logs import SUM_MODULUS, LogId, LogState, chain, leaf, root
+from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, LogState, chain, leaf, reconciled, root
 from sync.memory import Memory
 from sync.ranges import NOTHING, Ranges
 
@@ -34,6 +34,7 @@ class Frontier:
         self.upto = 0
         self.positions = 0
         self._chains = 0
+        self._tipless = 0
         self._numbers: dict[LogId, int] = {}
         self._frozen = set(frozen)
         for log, state, number in states:
@@ -49,6 +50,7 @@ class Frontier:
                 before.append((log, old.settled))
                 self.positions += leaf(log, state.settled) - leaf(log, old.settled)
             self._chains += self._chain_leaf(log, state) - self._chain_leaf(log, old)
+            self._tipless += self._lacks_tip(log, state) - self._lacks_tip(log, old)
             self.states[log] = state
             self._numbers.pop(log, None)  # The last one in the dictionary is the one that changed last.
             self._numbers[log] = number
@@ -61,6 +63,7 @@ class Frontier:
         if log not in self._frozen:
             state = self.states.get(log, _UNKNOWN)
             self._chains -= self._chain_leaf(log, state)
+            self._tipless -= self._lacks_tip(log, state)
             self._frozen.add(log)
             self._chains = (self._chains + self._chain_leaf(log, state)) % SUM_MODULUS
 
@@ -87,7 +90,8 @@ class Frontier:
         return root(self.positions, salt)
 
     def chain(self, salt: bytes) -> bytes:
-        return chain(self._chains, salt)
+        """NO_CHAIN while the tip of any log is not known: with that one missing no two nodes' chains would agree."""
+        return NO_CHAIN if self._tipless else chain(self._chains, salt)
 
     def view_of(self, memory: Memory) -> int:
         """The sum of positions of the peer as the memory has it."""
@@ -95,6 +99,9 @@ class Frontier:
         for log, view in memory.views.items():
             total += leaf(log, view) - leaf(log, self.settled(log))
         return total % SUM_MODULUS
+
+    def _lacks_tip(self, log: LogId, state: LogState) -> bool:
+        return bool(state.settled) and not state.tip and log not in self._frozen and reconciled(log)
 
     def _chain_leaf(self, log: LogId, state: LogState) -> int:
         return leaf(log, state.settled, b"" if log in self._frozen else state.tip)

@@ -19,6 +19,8 @@ SUM_BYTES: Final = 256
 SUM_MODULUS: Final = 2 ** (8 * SUM_BYTES)
 ROOT_BYTES: Final = 8
 CHAIN_BYTES: Final = 4
+NO_CHAIN: Final = bytes(CHAIN_BYTES)
+"""Of a node that does not know every tip: forks are not looked for between it and others."""
 _LEAF: Final = b"beepmesh/leaf/2"
 
 

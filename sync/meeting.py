@@ -25,7 +25,7 @@ from sync.limits import (
     VECTOR_BYTES_MAX,
     ZIP_BYTES_MIN,
 )
-from sync.logs import LogId, leaf, reconciled, root, view_digest
+from sync.logs import NO_CHAIN, LogId, leaf, reconciled, root, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
@@ -120,6 +120,7 @@ class Meeting:
         if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
         self._names.shared = min(known, hello.known)
+        self._sketching.agree(self.agreed_lanes, with_tips=NO_CHAIN not in (self._chain, hello.chain))
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
         self._deaf = hello.delta and not remembered
@@ -128,7 +129,7 @@ class Meeting:
             self._peer.forgotten()
             self._become_known(hello.upto)
             self.confirmed = self._upto  # Our HELLO tells it as much; what a cut takes of that costs bytes only.
-            if hello.chain != self._chain and self._chain < hello.chain:
+            if NO_CHAIN < self._chain < hello.chain:
                 self._sketch(out)
             return
         self._needed = not remembers_us

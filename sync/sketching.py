@@ -1,8 +1,8 @@
 """Finding which logs two nodes have different states of, by a sketch of all of them.
 
 An item stands for one log with its state and, where known, its tip: the first 8 B of
-SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form. Only the sender of the sketch learns by hash what the
-other side lacks; everything else is told as states.
+SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form; without tips where one side's chain is NO_CHAIN.
+Only the sender of the sketch learns by hash what the other side lacks; everything else is told as states.
 """
 
 from __future__ import annotations
@@ -30,12 +30,18 @@ class Sketching:
         """The hearer's: our logs of which the sender has another state, or none."""
         self._frontier = frontier
         self._salt = salt
+        self._lanes = 0
+        self._with_tips = False
         self._items: dict[int, LogId] = {}
         self._encoder: Encoder | None = None
         self._decoder: Decoder | None = None
         self._symbols = 0
         self._theirs: set[LogId] | None = None
         self._equal: dict[LogId, Ranges] = {}
+
+    def agree(self, lanes: int, *, with_tips: bool) -> None:
+        """What both HELLOs came to: a bit set of the lanes spoken of, and whether both know every tip."""
+        self._lanes, self._with_tips = lanes, with_tips
 
     @property
     def hearing(self) -> bool:

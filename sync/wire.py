@@ -82,7 +82,7 @@ class Hello:
     root: bytes
     """8 B, logs.root of everything settled."""
     chain: bytes
-    """4 B, logs.chain of the same with the tips."""
+    """4 B, logs.chain of the same with the tips; zeros where one of them is not known."""
     memory: Remembered | None = None
     delta: bool = False
     """Whether the records that follow tell what changed after memory.since."""

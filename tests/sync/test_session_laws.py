@@ -188,6 +188,30 @@ def test_lanes_that_only_one_takes_part_in_are_not_spoken_of(masks: tuple[int, i
     assert {of.lane for end in world.ends for of, _ in sent_entries(end)}.isdisjoint(quiet_lanes)
 
 
+def test_forks_are_looked_for_in_agreed_lanes_only() -> None:
+    for lanes in ((15, 3), (3, 13), (15, 15)):
+        a, b = Node({log(3, 2): first(2)}), Node({log(3, 2): first(2)})
+        a.branches[ONE], b.branches[log(6, 2)] = (1, "b"), (1, "b")
+        for node in (a, b):
+            node.write(ONE, first(3))
+            node.write(log(6, 2), first(3))
+        world = World()
+        world.connect(a, b, lanes=lanes)
+        world.run()
+        assert [end.hangup for end in world.ends] == [None, None]
+        assert (ONE, 2) in a.forks if lanes[0] & lanes[1] & 2 else a.forks == []
+
+
+def test_a_tip_that_is_not_known_is_no_fork() -> None:
+    a, b = Node({ONE: first(3)}), Node({ONE: first(2)})
+    b.give_up(ONE, Ranges(((2, 3),)))
+    for _ in range(2):
+        world = meet(a, b)
+        assert [len(end.sent) for end in world.ends] == [1, 1]
+    a.write(TWO, first(1))
+    assert sent_entries(meet(a, b).ends[0]) == [(TWO, 0)]
+
+
 def test_nodes_found_equal_know_each_other() -> None:
     a, b = Node({ONE: first(3), TWO: first(1)}), Node({TWO: first(1), ONE: first(3)})
     meet(a, b)
