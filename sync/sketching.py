@@ -128,8 +128,9 @@ class Sketching:
     def _take_items(self) -> None:
         self._items.clear()
         for log, state in self._frontier.states.items():
-            if state.settled and reconciled(log):
-                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + self._frontier.tip(log)
+            if state.settled and reconciled(log) and self._lanes >> log.lane & 1:
+                tip = self._frontier.tip(log) if self._with_tips else b""
+                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + tip
                 self._items[int.from_bytes(sha256(data).digest()[:8])] = log
                 self._equal[log] = state.settled
 
