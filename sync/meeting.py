@@ -260,7 +260,7 @@ class Meeting:
         self._hello()
         if not self._sketching.hearing:
             self._peer.told_all()
-        answer = self._sketching.hear(record.symbols)
+        answer = self._sketching.hear(record.symbols, no_other_way=self.known)
         out.append(Send(encode(answer)))
         if answer.more or answer.given_up:
             return
@@ -273,7 +273,7 @@ class Meeting:
         more = self._sketching.heard(record)
         if more is not None:
             out.append(Send(encode(more)))
-        elif record.given_up:
+        elif record.given_up and not self.known:
             self._speak_vector(out)
 
     def _sketch(self, out: list[Output]) -> None:

@@ -93,8 +93,8 @@ class Sketching:
 
     # The hearer.
 
-    def hear(self, data: bytes) -> Sketched:
-        """What to answer. Raises RemoteProtocolError."""
+    def hear(self, data: bytes, *, no_other_way: bool) -> Sketched:
+        """What to answer; `no_other_way`: a VECTOR would not show what is looked for. Raises RemoteProtocolError."""
         if self._encoder is not None or (self._decoder is not None and self._decoder.done):
             raise RemoteProtocolError("sketch-unexpected")
         try:
@@ -102,7 +102,7 @@ class Sketching:
             if self._decoder is None:
                 self._take_items()
                 self._decoder = Decoder(self._items)
-                self._budget = self._worth(symbols)
+                self._budget = SYMBOLS_MAX if no_other_way else self._worth(symbols)
             self._decoder.feed(symbols)
         except SketchError as error:
             raise RemoteProtocolError("sketch-malformed", str(error)) from None

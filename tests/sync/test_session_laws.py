@@ -220,3 +220,16 @@ def test_nodes_found_equal_know_each_other() -> None:
     world = meet(a, b)
     told = [record for record in records(world.ends[0]) if isinstance(record, States)]
     assert [len(record.states) for record in told] == [1]
+
+
+@pytest.mark.parametrize("count", [1, 80])
+def test_however_many_logs_are_forked_each_is_found(count: int) -> None:
+    forked = [log(number) for number in range(100, 100 + count)]
+    a, b = Node({ONE: first(3)}), Node({ONE: first(3)})
+    for of in forked:
+        b.branches[of] = 0, "b"
+        a.write(of, first(2))
+        b.write(of, first(2))
+    world = meet(a, b)
+    assert [end.hangup for end in world.ends] == [None, None]
+    assert {of for of, _ in a.forks} == {of for of, _ in b.forks} == set(forked)
