@@ -98,7 +98,8 @@ class Meeting:
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
             self._names.shared = min(known, memory.known)
             self._delta = self._names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
-            delta = since < self._upto and self._size(self._delta) <= DELTA_BYTES_MAX
+            # What has changed beyond `upto` counts too, for the root speaks of it.
+            delta = (since < self._upto or bool(self._delta)) and self._size(self._delta) <= DELTA_BYTES_MAX
         check = frontier.feeds.check(known) if known else b""
         assert check is not None
         hello = Hello(

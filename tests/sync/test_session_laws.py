@@ -233,3 +233,17 @@ def test_however_many_logs_are_forked_each_is_found(count: int) -> None:
     world = meet(a, b)
     assert [end.hangup for end in world.ends] == [None, None]
     assert {of for of, _ in a.forks} == {of for of, _ in b.forks} == set(forked)
+
+
+def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
+    a, b = Member(0, {}), Member(1, {})
+    a.write(ONE, first(1))
+    meet(a, b)
+    a.write_elsewhere(TWO, first(1))
+    a.write(ONE, Ranges(((1, 2),)))
+    world = World()
+    for side in (a, b):  # As devices, by number; see Member.recall.
+        side.memories = side.disk.memories
+    world.connect(a, b)
+    world.run()
+    clean(world)
