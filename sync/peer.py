@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sync.frontier import Frontier
-from sync.limits import LANES, PUSHED_LANES, RANGES_MAX, SPANS_MAX
+from sync.limits import LANES, PUSHED_LANES, SPANS_MAX
 from sync.logs import LogId
 from sync.octets import RemoteProtocolError
 from sync.ranges import NOTHING, Ranges, Span
@@ -46,8 +46,6 @@ class PeerLog:
     fork_due: bool = False
     explicit: bool = False
     """Every run says its prev from now on: the peer refused one that did not."""
-    cut_short: bool = False
-    """The peer's states have as many ranges as fit, so it may have settled more than they say."""
     queued: bool = False
     stopped: bool = False
     """The peer wants nothing pushed here."""
@@ -197,7 +195,6 @@ class Peer:
         """The peer said what it has settled. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
         self._hold(view, view.holds.union(settled))
-        view.cut_short = len(settled.spans) >= RANGES_MAX
         view.top = max(view.top, settled.top)
         self._await(view)
         return view

@@ -202,7 +202,7 @@ class Push:
         for index in reversed(refused):
             sent = done[index]
             left = sent.view.holds.gaps(sent.start, sent.stop)
-            if left and not sent.prev_said and not sent.view.cut_short:
+            if left and not sent.prev_said:
                 # It got the entry below from elsewhere, or lost sight of it: it cannot infer prev, so say it.
                 sent.view.explicit = True
                 sent.view.put_back(left)

@@ -247,3 +247,20 @@ def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
     world.connect(a, b)
     world.run()
     clean(world)
+
+
+def test_a_log_with_more_holes_than_fit_comes_whole_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sync import meeting
+
+    monkeypatch.setattr(meeting, "RANGES_MAX", 3)
+    if hasattr(peer, "RANGES_MAX"):
+        monkeypatch.setattr(peer, "RANGES_MAX", 3)
+    a = Node({ONE: Ranges(tuple((2 * number, 2 * number + 1) for number in range(12)))})
+    b = Node({ONE: Ranges(tuple((2 * number + 1, 2 * number + 2) for number in range(12)))})
+    world = World()
+    world.connect(a, b)
+    a.write(ONE, Ranges(((24, 26),)))
+    b.write(ONE, Ranges(((26, 28),)))
+    world.run()
+    assert a.settled() == b.settled() == {ONE: first(28)}
+    assert [(end.levels > 0, end.hangup) for end in world.ends] == [(True, None), (True, None)]
