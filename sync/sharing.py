@@ -41,12 +41,13 @@ class Sharing:
             return
         flipped, self._peer.flipped = self._peer.flipped, []
         stops: list[LogRef] = []
+        had: list[LogId] = []
         for log in dict.fromkeys(flipped):
             view = self._peer.log(log)
             if not log.lane or not reconciled(log):
                 continue
             if log not in self._peer.awaited:
-                self._pause(view, False)
+                had.append(log)
                 self._sources.release(log, self._number)
             elif not view.paused and not self._sources.claim(log, self._number):
                 self._pause(view, True)
@@ -54,6 +55,7 @@ class Sharing:
         if stops or self._holds:
             self._holds = False
             out.append(Send(encode(Stop(tuple(stops)))))
+        self.go_on(had, out)  # What it has of these later may come.
 
     def resumed(self, logs: Iterable[LogId]) -> list[LogId]:
         """These are ours to receive; of which of them the peer does not know what we have got meanwhile."""

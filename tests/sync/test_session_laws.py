@@ -235,6 +235,22 @@ def test_however_many_logs_are_forked_each_is_found(count: int) -> None:
     assert {of for of, _ in a.forks} == {of for of, _ in b.forks} == set(forked)
 
 
+def test_a_log_that_was_stopped_goes_on_when_nothing_more_is_awaited() -> None:
+    stopped = 0
+    for seed in range(40):
+        a, b, c = Node({ONE: first(9)}), Node({ONE: first(9)}), Node()
+        world = World(Random(seed).randrange)
+        world.connect(a, c)
+        world.connect(b, c)
+        world.run()
+        b.write(ONE, Ranges(((9, 12),)))
+        world.run()
+        assert holds(c) == {ONE: set(range(12))}
+        clean(world)
+        stopped += any(isinstance(record, Stop) for end in world.ends for record in records(end))
+    assert stopped
+
+
 def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
     a, b = Member(0, {}), Member(1, {})
     a.write(ONE, first(1))
