@@ -183,7 +183,9 @@ class Session:
             self._acknowledge(now, out)
             self._judge_level(out)
             if self._has_to_come:
-                self._wake_at(self._sharing.stalls_at(now), out)
+                self._wake_at(self._sharing.wait(now), out)
+            else:
+                self._sharing.waited()
         if len(out) > 1:
             out.sort(key=_not_to_send)
         return out
@@ -191,7 +193,7 @@ class Session:
     def _take_in(self, event: Input, out: list[Output], now: float) -> None:
         match event:
             case RecordReceived(data):
-                self._record(data, out, now)
+                self._record(data, out)
             case RunDone():
                 self._run_done(event)
             case RunRead():
@@ -210,7 +212,7 @@ class Session:
                 out.append(Send(encode(Want(self._push.name(log), seqs))))
             case TimeCame():
                 self._wake = None
-                if self._has_to_come and self._sharing.stalled(now):
+                if self._sharing.stalled(now):
                     out.append(Noticed("promise-broken"))
             case Started():
                 assert not self._started, "a session starts once"
@@ -221,7 +223,7 @@ class Session:
             case _:
                 assert_never(event)
 
-    def _record(self, data: bytes, out: list[Output], now: float) -> None:
+    def _record(self, data: bytes, out: list[Output]) -> None:
         assert self._started, "Started comes first"
         record = decode(data, bytes_max=self._record_bytes_max)
         meeting = self._meeting
@@ -229,14 +231,12 @@ class Session:
             if not isinstance(record, Hello):
                 raise RemoteProtocolError("hello-missing")
             self._push.record_bytes_max = record.record_bytes_max
-            self._sharing.progress = now
             self._released = not record.hold
             meeting.greeted(record, out)
             self._heard_told = meeting.heard
             return
         match record:
             case Run():
-                self._sharing.progress = now
                 self._run(record, out)
             case Ack():
                 self._ack(record, out)

@@ -20,14 +20,13 @@ class Sharing:
     """See sources.py for the law."""
 
     def __init__(self, frontier: Frontier, peer: Peer, names: Names, sources: Sources, number: SessionId) -> None:
-        self.progress = 0.0
-        """When the peer pushed something last."""
         self._frontier = frontier
         self._peer = peer
         self._names = names
         self._sources = sources
         self._number = number
         self._paused: set[LogId] = set()
+        self._waiting_since: float | None = None
         self._holds = False  # We have told the peer to hold, and not yet what it may push.
 
     def start(self) -> bool:
@@ -74,16 +73,21 @@ class Sharing:
         """Whether the peer has something for us that it is not stopped from pushing."""
         return len(self._peer.awaited) > len(self._paused)
 
-    def stalls_at(self, now: float) -> float:
-        """When it will have kept us waiting for too long."""
-        self.progress = max(self.progress, now - STALL_S)
-        return self.progress + STALL_S
+    def wait(self, now: float) -> float:
+        """It should be pushing; until when it may keep us waiting."""
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return self._waiting_since + STALL_S
+
+    def waited(self) -> None:
+        """It pushes, or has nothing to push."""
+        self._waiting_since = None
 
     def stalled(self, now: float) -> bool:
-        """Whether it has; then it is waited for no longer."""
-        if now < self.progress + STALL_S:
+        """Whether it kept us waiting for too long; then it is waited for no longer."""
+        if self._waiting_since is None or now < self._waiting_since + STALL_S:
             return False
-        self.progress = now
+        self._waiting_since = None
         for log in list(self._peer.awaited):
             view = self._peer.log(log)
             if not view.paused:

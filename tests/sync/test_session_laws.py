@@ -251,6 +251,19 @@ def test_a_log_that_was_stopped_goes_on_when_nothing_more_is_awaited() -> None:
     assert stopped
 
 
+def test_who_waited_long_for_nothing_waits_as_long_for_something() -> None:
+    a, b = Node({ONE: first(1)}), Node()
+    world = World()
+    world.connect(a, b)
+    world.run()
+    end, now = world.ends[1], world.now + 2 * STALL_S
+    end.tell(RecordReceived(encode(States((State(TWO, first(3)),)))), now)
+    end.tell(TimeCame(), now + STALL_S - 1)
+    assert end.noticed == []
+    end.tell(TimeCame(), now + STALL_S)
+    assert end.noticed == ["promise-broken"]
+
+
 def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
     a, b = Member(0, {}), Member(1, {})
     a.write(ONE, first(1))
