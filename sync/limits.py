@@ -19,8 +19,8 @@ RANGES_MAX: Final = 1_024
 lowest ones; the entries above them may then be pushed to us again, and are known when they come."""
 
 SPANS_MAX: Final = 262_144
-"""Spans we remember about one peer, all logs together, and logs: some 30 MB, or 110 MB if each is of another log. Beyond
-it we hang up."""
+"""Spans we remember about one peer, all logs together, and logs: some 30 MB, or 110 MB if each is of another log.
+Beyond it we hang up."""
 
 STATES_BYTES_MAX: Final = 12_288
 """About what one part of STATES or VECTOR says before it is deflated (a sender's rule): a record of this size delays an

@@ -17,25 +17,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
 from sync.limits import (
-    DELTA_BYTES_MAX,
-    DELTA_PART,
     LANES,
-    RANGES_MAX,
     SPANS_MAX,
-    STATES_BYTES_MAX,
     SYMBOL_BYTES,
     SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
-    ZIP_BYTES_MIN,
 )
-from sync.logs import NO_CHAIN, LogId, leaf, reconciled, root, view_digest
+from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, leaf, root, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
 from sync.peer import Peer, PeerLog
 from sync.ranges import Ranges
-from sync.refs import FEED_BYTES, TAG_BYTES, Listed
 from sync.sketching import Sketching
+from sync.telling import Telling, told_in
 from sync.wire import (
     CHECK_ROOT_BYTES,
     WIRE_VERSION,
@@ -78,7 +73,7 @@ class Meeting:
         self._root = b""
         self._chain = b""
         self._upto = 0
-        self._delta: list[LogId] | None = None
+        self._delta: list[LogId] | None = None  # What was told with our HELLO, if anything was.
         self._delta_expected = False
         self._deaf = False  # A delta comes that builds on what we do not remember: it is not read.
         self._needed = False  # The peer must be told everything.
@@ -87,7 +82,7 @@ class Meeting:
         self._vector: dict[LogId, Ranges] = {}
         self._vector_lane = 0
         self._parts_spans = 0
-        self._told_in_part: dict[LogId, Ranges] = {}  # What we told of logs with more spans than fit.
+        self._telling = Telling(frontier, names, peer)
         self._sketching = Sketching(frontier, salt)
 
     @property
@@ -120,9 +115,11 @@ class Meeting:
             since = min(memory.told, self._upto)
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
             names.shared = min(names.known, memory.known)
-            self._delta = names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
-            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too.
-            delta = bool(self._delta) and self._is_short(self._size(self._delta))
+            self._delta = names.in_order(log for log in frontier.since(since) if told_in(self._lanes, log))
+            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too. And
+            # where only lanes changed that are not told, that is told: nothing.
+            changed = since < self._upto or bool(self._delta)
+            delta = changed and self._telling.is_short_unasked(self._delta, self._lanes)
         check = names.feeds.check(names.known) if names.known else b""
         assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
@@ -131,9 +128,9 @@ class Meeting:
         )  # fmt: skip
         out.append(Send(encode(hello)))
         if delta and self._delta is not None:
-            self._tell(self._delta, out, mention=False)
-        elif self._delta:
-            self._delta = None  # It was too long to be told.
+            out.extend(Send(encode(record)) for record in self._telling.states(self._delta, rest=False))
+        else:
+            self._delta = None
 
     def greeted(self, hello: Hello, out: list[Output]) -> None:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
@@ -244,10 +241,10 @@ class Meeting:
 
     def _rest(self, told: dict[LogId, Ranges], out: list[Output]) -> list[PeerLog]:
         hello = self._hello()
-        told, forked = self._sketching.explained(told, self._agreed)
+        told, forked = self._sketching.explained(told)
         answer = self._tell_rest if self.known else self._answer
         if not self.known:
-            self._peer.rest({**self._told_in_part, **told})
+            self._peer.rest({**self._telling.in_part, **told})
             self._become_known(hello.upto)
         views = [self._peer.announced(log, settled) for log, settled in told.items()]
         for view in views:
@@ -331,8 +328,8 @@ class Meeting:
         if not self._sketching.hearing:
             self._peer.told_all()
         # Of one that is known only forks are to be found, and no VECTOR would tell of them.
-        least = SYMBOLS_MORE_MAX * SYMBOL_BYTES if self.known else 0
-        answer = self._sketching.hear(record.symbols, max(self._dense_bytes(self.agreed_lanes), least))
+        least = SYMBOL_BYTES * SYMBOLS_MORE_MAX if self.known else 0
+        answer = self._sketching.hear(record.symbols, max(self._telling.everything_bytes(self.agreed_lanes), least))
         out.append(Send(encode(answer)))
         if answer.more or answer.given_up:
             return
@@ -363,7 +360,7 @@ class Meeting:
             self._needed = False
             self._answer(self._names.in_order(filter(self._agreed, self._peer.differing())), out)
         elif not self._spoken and self._root < self._hello().root:
-            if self._dense_bytes(self.agreed_lanes) <= VECTOR_BYTES_MAX:
+            if self._telling.everything_bytes(self.agreed_lanes) <= VECTOR_BYTES_MAX:
                 self._speak_vector(out)
             else:
                 self._sketch(out)
@@ -371,92 +368,32 @@ class Meeting:
     def _speak_vector(self, out: list[Output]) -> None:
         self._spoken = True
         self._needed = False
-        self._peer.told_all()
         self._tell_everything(out)
 
     def _answer(self, logs: list[LogId], out: list[Output]) -> None:
         """Tell the difference, or everything where that is shorter."""
-        if self._size(logs) > self._dense_bytes(self.agreed_lanes) + ZIP_BYTES_MIN:
-            self._peer.told_all()
-            self._tell_everything(out)
-        else:
+        if self._telling.is_short(logs, self.agreed_lanes):
             self._tell_rest(logs, out)
+        else:
+            self._tell_everything(out)
 
     def _tell_rest(self, logs: list[LogId], out: list[Output]) -> None:
         self._tell(logs, out, rest=True)
 
-    def _tell(self, logs: Sequence[LogId], out: list[Output], *, rest: bool = False, mention: bool = True) -> None:
+    def _tell(self, logs: Sequence[LogId], out: list[Output], *, rest: bool = False) -> None:
         """States of these logs, which are in order."""
-        parts = list(self._parts(logs)) or [[]]
-        for number, part in enumerate(parts, 1):
-            states = tuple(self._state(log, tagged=self._peer.knows_feed(log.feed)) for log in part)
-            out.append(Send(encode(States(states, number < len(parts), rest))))
-        if mention:
-            self._names.mentioned(logs)
-            for log in logs:
-                self._peer.log(log).told = self._frontier.settled(log)
+        out.extend(Send(encode(record)) for record in self._telling.states(logs, rest=rest))
+        self._names.mentioned(logs)
+        for log in logs:
+            self._peer.log(log).told = self._frontier.settled(log)
 
     def tell(self, logs: Iterable[LogId], out: list[Output]) -> None:
         """Absolute states of these logs, to a peer that is known."""
         self._tell(self._names.in_order(logs), out)
 
     def _tell_everything(self, out: list[Output]) -> None:
-        # Each part stays inside one lane, and lane 0 comes first, so that it can be pushed while the rest is told.
-        parts: list[list[LogId]] = []
-        told = [log for log, state in self._frontier.states.items() if state.settled and self._agreed(log)]
-        for lane in range(LANES):
-            logs = self._names.in_order(log for log in told if log.lane == lane)
-            parts += self._parts(logs)
-        for number, part in enumerate(parts or [[]], 1):
-            states = tuple(self._state(log, tagged=False) for log in part)
-            out.append(Send(encode(Vector(number < len(parts), states))))
-
-    def _parts(self, logs: Sequence[LogId]) -> Iterable[list[LogId]]:
-        part: list[LogId] = []
-        size = 0
-        for log in logs:
-            more = self._state_bytes(log)
-            if part and size + more > STATES_BYTES_MAX:
-                yield part
-                part, size = [], 0
-            part.append(log)
-            size += more
-        if part:
-            yield part
-
-    def _state(self, log: LogId, *, tagged: bool) -> State:
-        settled = self._frontier.settled(log)
-        if len(settled.spans) > RANGES_MAX:
-            settled = self._told_in_part[log] = Ranges(settled.spans[:RANGES_MAX])
-        return State(self._names.told(log, tagged=tagged), settled)
-
-    def _size(self, logs: Iterable[LogId]) -> int:
-        return sum(map(self._state_bytes, logs))
-
-    def _is_short(self, size: int) -> bool:
-        """Whether a delta of that size is worth sending unasked."""
-        return size <= DELTA_BYTES_MAX or size <= self._dense_bytes(self._lanes) // DELTA_PART
-
-    def _state_bytes(self, log: LogId) -> int:
-        """About what a state takes inside STATES, and hardly less."""
-        name = 2 if self._is_listed(log) else 1 + TAG_BYTES if self._peer.knows_feed(log.feed) else 1 + FEED_BYTES
-        value = (self._frontier.settled(log).next.bit_length() + 7) // 7
-        return name + value + self._spans_bytes(log)
-
-    def _dense_bytes(self, lanes: int) -> int:
-        """About what a VECTOR of everything takes, deflated."""
-        told = [log for log in self._frontier.states if self._told_in(lanes, log)]
-        listed = sum(map(self._is_listed, told))
-        return listed + (len(told) - listed) * (3 + FEED_BYTES) + sum(map(self._spans_bytes, told))
-
-    def _spans_bytes(self, log: LogId) -> int:
-        settled = self._frontier.settled(log)
-        numbers = 2 * min(len(settled.spans) - 1, RANGES_MAX)
-        # They come to no more than top together, and so to most bytes if they are all alike.
-        return numbers * (7 + (settled.top // numbers).bit_length()) // 7 if numbers > 0 else 0
-
-    def _is_listed(self, log: LogId) -> bool:
-        return isinstance(self._names.told(log, tagged=False), Listed)
+        self._peer.told_all()
+        out.extend(Send(encode(record)) for record in self._telling.everything(self.agreed_lanes))
 
     # Knowing.
 
@@ -466,7 +403,7 @@ class Meeting:
         total = self._frontier.positions
         for view in self._peer.views:
             total += leaf(view.log, view.holds) - leaf(view.log, self._frontier.settled(view.log))
-        if root(total % 2**2048, self._salt) == hello.root:
+        if root(total % SUM_MODULUS, self._salt) == hello.root:
             self._become_known(hello.upto)
             return
         self._disbelieve(out)
@@ -498,11 +435,8 @@ class Meeting:
             told[log] = state.settled
         return told
 
-    def _told_in(self, lanes: int, log: LogId) -> bool:
-        return reconciled(log) and bool(lanes >> log.lane & 1)
-
     def _agreed(self, log: LogId) -> bool:
-        return self._told_in(self.agreed_lanes, log)
+        return told_in(self.agreed_lanes, log)
 
     def _hello(self) -> Hello:
         assert self.hello is not None

@@ -63,9 +63,10 @@ from sync.names import Names
 from sync.octets import VARINT_END
 from sync.peer import Peer, PeerLog
 from sync.push import Push
-from sync.ranges import NOTHING, Ranges
+from sync.ranges import Ranges
 from sync.sharing import Sharing
 from sync.sources import SessionId, Sources
+from sync.wanting import Wanting
 from sync.wire import (
     WIRE_VERSION,
     Ack,
@@ -138,12 +139,11 @@ class Session:
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
         self._push = Push(self._peer, self._names)
+        self._wanting = Wanting(self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
         self._taking: deque[_Taking] = deque()
         self._taking_bytes = 0
         self._owed = 0  # How many at the head of _taking are done.
-        self._wanted: dict[LogId, Ranges] = {}
-        self._wants: list[Wanted] = []  # Before the peer's HELLO.
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
         self._heard_told = 0
@@ -192,7 +192,9 @@ class Session:
             self._acknowledge(now, out)
             self._judge_level(out)
             if self._has_to_come or (self._meeting.known and self._sharing.stands_by):
-                self._wake_at(self._sharing.stalls_at(now), out)
+                self._wake_at(self._sharing.stalls_at, out)
+            else:
+                self._sharing.progress = now  # Waiting begins when there is something to wait for.
         if len(out) > 1:
             out.sort(key=_not_to_send)
         return out
@@ -212,10 +214,10 @@ class Session:
                 self._push.pace.drained(now)
             case SourceFree(logs):
                 self._resume(logs, out)
-            case Wanted(log, seqs):
-                self._wanted[log] = self._wanted.get(log, NOTHING).union(seqs)
-                self._wants.append(event)
-                self._ask_for_wanted(out)
+            case Wanted():
+                self._wanting.want(event)
+                if self._meeting.hello is not None:
+                    self._wanting.ask(self._meeting.agreed_lanes, out)
             case TimeCame():
                 self._wake = None
                 if self._has_to_come and self._sharing.stalled(now):
@@ -243,7 +245,7 @@ class Session:
             self._released = not record.hold
             meeting.greeted(record, out)
             self._heard_told = meeting.heard
-            self._ask_for_wanted(out)
+            self._wanting.ask(meeting.agreed_lanes, out)
             return
         match record:
             case Run():
@@ -358,23 +360,11 @@ class Session:
             self._send_ack(out)
         self._sharing.go_on(logs, out)
 
-    def _ask_for_wanted(self, out: list[Output]) -> None:
-        """Names count from HELLO on, and only then the lanes that the peer takes part in are known."""
-        if self._meeting.hello is None:
-            return
-        for log, seqs in ((wanted.log, wanted.seqs) for wanted in self._wants):
-            assert 0 < len(seqs.spans) <= RANGES_MAX
-            if self._agreed(log):
-                out.append(Send(encode(Want(self._push.name(log), seqs))))
-            else:
-                out.append(Noticed("lane-not-shared"))
-        self._wants.clear()
-
     def _run(self, run: Run, out: list[Output], now: float) -> None:
         log = self._resolve(run.log)
         self._sharing.pushed(log, now)
         count, size = len(run.packed), sum(map(len, run.packed))
-        if not reconciled(log) and not self._wanted.get(log, NOTHING).covers(run.start, run.start + count):
+        if not reconciled(log) and not self._wanting.asked_for(log, run.start, run.start + count):
             raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")
         self._taking_bytes += size
         if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):

@@ -7,7 +7,6 @@ sender of the sketch learns by hash what the other side lacks; everything else i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import sha256
 
 from sync.frontier import Frontier
@@ -22,7 +21,7 @@ from sync.limits import (
 from sync.logs import LogId, form, reconciled
 from sync.octets import RemoteProtocolError
 from sync.ranges import NOTHING, Ranges
-from sync.refs import HASH_BYTES
+from sync.refs import HASH_BYTES, ITEM_BYTES
 from sync.sketch import Decoder, Encoder, SketchError, decode_symbols, encode_symbols
 from sync.wire import Sketch, Sketched
 
@@ -80,14 +79,12 @@ class Sketching:
             self._theirs = [log for item, log in self._items.items() if _hash(item) in hashes]
         return None
 
-    def explained(
-        self, told: dict[LogId, Ranges], agreed: Callable[[LogId], bool]
-    ) -> tuple[dict[LogId, Ranges], set[LogId]]:
+    def explained(self, told: dict[LogId, Ranges]) -> tuple[dict[LogId, Ranges], set[LogId]]:
         """What the other side told, with the logs of which it has nothing; and of which of them the tips differ."""
         if self._theirs is None and not self.mine:
             return told, set()
         forked = {log for log, settled in told.items() if settled and settled == self._equal.get(log)}
-        for log in filter(agreed, self._theirs or ()):
+        for log in self._theirs or ():
             told.setdefault(log, NOTHING)
         return told, forked
 
@@ -128,7 +125,7 @@ class Sketching:
         enough = int(SYMBOLS_PER_ITEM * (len(decoder.mine) + len(decoder.theirs) + decoder.left))
         if enough > symbols_max or self._symbols >= symbols_max:
             return Sketched(0, True, ())
-        more = max(enough - self._symbols, self._symbols // 4)
+        more = max(enough - self._symbols, self._symbols // 4, 1)
         return Sketched(min(more, symbols_max - self._symbols, SYMBOLS_MORE_MAX), False, ())
 
     # Both.
@@ -138,9 +135,13 @@ class Sketching:
         for log, state in self._frontier.states.items():
             if state.settled and reconciled(log) and self._lanes >> log.lane & 1:
                 tip = self._frontier.tip(log) if self._with_tips else b""
-                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + tip
-                self._items[int.from_bytes(sha256(data).digest()[:8])] = log
+                self._items[item(self._salt, log, state.settled, tip)] = log
                 self._equal[log] = state.settled
+
+
+def item(salt: bytes, log: LogId, settled: Ranges, tip: bytes) -> int:
+    """What stands for a log with its state in the sketches of one link."""
+    return int.from_bytes(sha256(b"beepmesh/item/2" + salt + form(log, settled) + tip).digest()[:ITEM_BYTES])
 
 
 def _hash(item: int) -> bytes:

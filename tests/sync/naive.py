@@ -224,7 +224,7 @@ def read_hello(data: Bytes, flags: int) -> Json:
     version, lanes = data.take(2)
     need(version >= 2, "version-unsupported")
     known = data.varint(65_536)
-    hello = {
+    hello: Json = {
         "version": version, "lanes": lanes % 16, "record_bytes_max": 16_384 << lanes // 16, "known": known,
         "check": data.take(2 if known else 0).hex(), "epoch": int.from_bytes(data.take(4)), "upto": data.varint(),
         "root": data.take(8).hex(), "chain": data.take(4).hex(), "memory": None,
@@ -259,7 +259,7 @@ def read_ack(data: Bytes, flags: int) -> Json:
     refused: list[int] = []
     while flags & 1 and data.data:
         refused.append((refused[-1] + 1 if refused else 0) + data.varint())
-    need(not flags & 1 or bool(refused) and refused[-1] < done)
+    need(not flags & 1 or (bool(refused) and refused[-1] < done))
     need(not data.data)
     need(bool(done or advance or heard) and (heard > 0 or not flags & 2), "ack-empty")
     return {"runs_done": done, "advance": advance, "heard": heard, "refused": refused}
@@ -310,6 +310,8 @@ READERS: dict[str, Any] = {
 
 def write(record: Json, *, deflate: bool = False) -> bytes:
     """The bytes of a record of the vectors' shape."""
+    flags: int
+    body: bytes
     flags, body = WRITERS[record["type"]](record)
     if deflate:
         flags, body = flags | 8, deflated(body)
@@ -388,6 +390,8 @@ def root(logs: list[Json], salt: bytes) -> str:
 
 
 def chain(logs: list[Json], salt: bytes) -> str:
+    if any(spans and lane < 3 and not tip for _, lane, spans, tip in logs):
+        return "00000000"
     return sha256(b"beepmesh/chain/2" + salt + total(logs, tips=True).to_bytes(256)).hexdigest()[:8]
 
 
@@ -478,6 +482,15 @@ class Speaker:
         self.mentions: list[tuple[str, int]] = []
         self.pushed: list[list[Json]] = []
         """[feed, lane, seq, packed]"""
+        self.gone: list[list[Json]] = []
+        """[feed, lane, spans]"""
+
+
+def resolved(name: Json, mentions: list[tuple[str, int]], listed: list[str], tags: dict[str, str]) -> tuple[str, int]:
+    if "mention" in name:
+        return mentions[name["mention"]]
+    feed: str = name.get("feed") or (listed[name["listed"]] if "listed" in name else tags[name["tag"]])
+    return feed, name["lane"]
 
 
 def follow(session: Json) -> dict[str, Speaker]:
@@ -490,14 +503,6 @@ def follow(session: Json) -> dict[str, Speaker]:
         before = session["before"][name]
         need(side.hello["root"] == root(before, salt) and side.hello["chain"] == chain(before, salt))
 
-        def resolve(name: Json, side: Speaker = side) -> tuple[str, int]:
-            if "mention" in name:
-                return side.mentions[name["mention"]]
-            if "listed" in name:
-                need(name["listed"] < shared)
-                return listed[name["listed"]], name["lane"]
-            return name.get("feed") or feeds[name["tag"]], name["lane"]
-
         in_delta = side.hello["delta"]
         for record in side.said[1:]:
             if record["type"] == "states":
@@ -505,8 +510,10 @@ def follow(session: Json) -> dict[str, Speaker]:
                 in_delta = in_delta and record["more"]
             else:
                 named = record.get("logs", [record["log"]] if "log" in record else [])
-            logs = [resolve(name) for name in named]
+            logs = [resolved(name, side.mentions, listed[:shared], feeds) for name in named]
             side.mentions += [log for log in dict.fromkeys(logs) if log not in side.mentions]
             if record["type"] == "run":
                 side.pushed += [[*logs[0], seq, data] for seq, data in enumerate(record["packed"], record["start"])]
+            if record["type"] == "gone":
+                side.gone.append([*logs[0], record["seqs"]])
     return sides

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sync import meeting, sketching
+from sync import meeting, telling
 from sync.frontier import Frontier
 from sync.limits import RANGES_MAX
 from sync.ranges import Ranges
@@ -57,6 +57,18 @@ def test_a_delta_may_speak_of_lanes_that_the_peer_takes_no_part_in() -> None:
         world.cut()
         a.write(ONE, seqs((1, 2)))
     assert ONE not in b.states
+
+
+def test_when_only_bulk_has_changed_the_other_is_still_told_that_it_knows_us() -> None:
+    """A change number has grown without anything to tell: neither may take it for what the other has heard."""
+    a, b = Node({ONE: first(2)}), Node({ONE: first(2)})
+    for _ in range(2):
+        meet(a, b).cut()
+    a.write(log(1, 3), first(4))
+    b.write(TWO, first(1))
+    ends = meet(a, b).ends
+    assert [(end.noticed, end.levels) for end in ends] == [([], 1)] * 2
+    assert TWO in holds(a)
 
 
 def test_a_feed_of_which_only_what_is_not_told_is_settled_here_is_unknown_to_the_peer() -> None:
@@ -127,7 +139,7 @@ def test_one_that_spoke_before_it_was_asked_does_not_tell_all_twice() -> None:
 
 def test_a_sketch_between_nodes_that_share_few_lanes_tells_of_those_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meeting, "VECTOR_BYTES_MAX", 0)
-    monkeypatch.setattr(sketching, "_STATE_BYTES", 1_000)
+    monkeypatch.setattr(telling.Telling, "everything_bytes", lambda self, lanes: 10_000)
     for salt in (b"0", b"1", b"2", b"3"):  # Whichever of the two speaks.
         a, b = Node({URGENT: first(2), ONE: first(3)}), Node({URGENT: first(1), TWO: first(1)})
         world = World()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 from random import Random
 
-from sync.feeds import FeedList
 from sync.limits import RANGES_MAX, RECORD_BYTES_MIN, SEQ_END, STOP_LOGS_MAX, SYMBOLS_MORE_MAX
 from sync.logs import LogId, LogState
 from sync.ranges import Ranges
@@ -67,12 +66,10 @@ def test_stops_of_logs_named_in_full_fit() -> None:
 
 
 def test_a_long_sketch_is_asked_for_in_pieces_that_fit() -> None:
-    listed = FeedList()
-    listed.grow([log(number).feed for number in range(20_000)])
-    held = {log(number): first(1) for number in range(20_000)}
-    a, b = Node(held, feeds=listed), Node(held, feeds=listed)
-    for number in range(800):
-        (a if number % 2 else b).write(log(number * 23), seqs((1, 2)))
+    held = {LogId(feed, 1): first(1) for feed in feeds(4_000)}
+    a, b = Node(held), Node(held)
+    for number, of in enumerate(list(held)[:700]):
+        (a if number % 2 else b).write(of, seqs((1, 2)))
     world = World()
     world.connect(a, b, record_bytes_max=RECORD_BYTES_MIN)
     world.run()
