@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync import meeting
+from sync import telling
 from sync.limits import STALL_S
 from sync.logs import LogId
 from sync.ranges import Ranges
@@ -279,7 +279,7 @@ def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
 
 
 def test_a_log_with_more_holes_than_fit_comes_whole_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meeting, "RANGES_MAX", 3)
+    monkeypatch.setattr(telling, "RANGES_MAX", 3)
     a = Node({ONE: Ranges(tuple((2 * number, 2 * number + 1) for number in range(12)))})
     b = Node({ONE: Ranges(tuple((2 * number + 1, 2 * number + 2) for number in range(12)))})
     world = World()
