@@ -56,7 +56,6 @@ class PeerLog:
         """Note what is to be pushed of our settled seqs; whether the peer has some of the new ones anyway."""
         new = ours.minus(self.seen)
         self.seen = ours
-        self.missing = self.missing.minus(new)
         owed = new.minus(self.holds)
         for start, stop in owed.spans:
             if self.todo and self.todo[-1][1] == start:
@@ -222,6 +221,12 @@ class Peer:
         view.missing = view.missing.minus(seqs)
         self.weigh(view)
         return view
+
+    def came(self, view: PeerLog, ours: Ranges) -> None:
+        """We have settled this now, and need not wait for it."""
+        if view.missing:
+            view.missing = view.missing.minus(ours)
+            self.weigh(view)
 
     def weigh(self, view: PeerLog) -> None:
         """What is missing in this log changed."""

@@ -171,6 +171,8 @@ def test_bulk_comes_when_it_is_wanted() -> None:
     world.ends[1].tell(Wanted(BULK, Ranges(((1, 3),))), world.now)
     world.run()
     assert sent_entries(world.ends[0]) == [(BULK, 1), (BULK, 2)]
+    assert world.now < 100 + STALL_S, "it is not waited for what has come"
+    clean(world)
 
 
 @pytest.mark.parametrize("masks", [(15, 3), (3, 15), (13, 7)])
