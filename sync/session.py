@@ -307,13 +307,11 @@ class Session:
     def _grew(self, view: PeerLog) -> None:
         """Owe the peer what is new here; tell it what is new here that it has, so that it need not push it."""
         log = view.log
-        if log.lane >= self._push.lanes_open or not self._agreed(log) or not reconciled(log):
-            return
         ours = self._frontier.settled(log)
-        if ours is view.seen:
+        self._peer.came(view, ours)
+        if log.lane >= self._push.lanes_open or not self._agreed(log) or not reconciled(log) or ours is view.seen:
             return
         if view.grew(ours):
-            self._peer.weigh(view)
             if view.told != ours and not view.paused:
                 self._changed[log] = None
         elif view.stopped:
