@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [W1 ... W7 send]`: the workloads between processes on hosts of their own.
+"""`python -m benchmarks [--quick] [W1 ... W7 send store]`: the workloads between processes on hosts of their own.
 
 A JSON line for each workload, at the end a table on the error output.
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from beepmesh.demo.hosts import HostsProblem, can_make_hosts
+from benchmarks.bigstore import big_store
 from benchmarks.delivering import alone, fetch, latency, talk
 from benchmarks.figures import Line, table
 from benchmarks.ground import BenchmarkProblem
@@ -46,6 +47,7 @@ WORKLOADS: dict[str, Workload] = {
     "W6": lambda village, quick: talk(village, 10 if quick else 20),
     "W7": lambda village, quick: idle(village, 4 if quick else 15),
     "send": lambda village, quick: alone(village, 100 if quick else 500),
+    "store": lambda _, quick: big_store(*((50_000, 1_000) if quick else (1_000_000, 10_000))),
 }
 
 

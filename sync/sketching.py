@@ -125,7 +125,7 @@ class Sketching:
         enough = int(SYMBOLS_PER_ITEM * (len(decoder.mine) + len(decoder.theirs) + decoder.left))
         if enough > symbols_max or self._symbols >= symbols_max:
             return Sketched(0, True, ())
-        more = max(enough - self._symbols, self._symbols // 4)
+        more = max(enough - self._symbols, self._symbols // 4, 1)
         return Sketched(min(more, symbols_max - self._symbols, SYMBOLS_MORE_MAX), False, ())
 
     # Both.

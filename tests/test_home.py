@@ -192,6 +192,17 @@ def test_refresh_tells_what_another_process_wrote_and_learns_its_facts(tmp_path:
         assert list(again.refresh().states) == [LogId(a.identity.feed, 1)]
 
 
+@pytest.mark.parametrize(
+    ("setting", "limit"), [("", 2 * 10**9), ("megabytes = 50", 5 * 10**7), ("megabytes = 0", None)]
+)
+def test_the_store_keeps_within_what_the_settings_give_it(tmp_path: Path, setting: str, limit: int | None) -> None:
+    with founded(tmp_path / "a"):
+        pass
+    (tmp_path / "a" / "config.toml").write_text(f"[storage]\n{setting}\n")
+    with Home.open(tmp_path / "a") as again:
+        assert again.store.size().limit_bytes == limit
+
+
 def test_refresh_takes_over_prekeys_that_another_process_made(tmp_path: Path) -> None:
     later = NOW_MS + 8 * DAY_MS
     Home.found(tmp_path / "a", "Rescue", "Ayesha", "secret words", NOW_MS).close()

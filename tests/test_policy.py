@@ -62,7 +62,8 @@ def test_the_ranks_are_in_the_order_in_which_things_go() -> None:
 
 
 def test_what_only_we_have_what_calls_for_help_and_what_is_needed_is_kept_while_it_lives() -> None:
-    for lane, priority, own, carried, needed in itertools.product(range(4), range(4), *[(False, True)] * 3):
+    for lane, priority, flags in itertools.product(range(4), range(4), itertools.product((False, True), repeat=3)):
+        own, carried, needed = flags
         kept = rank(lane, priority, own=own, carried=carried, needed=needed) == KEPT
         bulk = lane in (2, 3) or priority == BULK
         assert kept == (needed or priority == SOS or (own and not (bulk and carried)))

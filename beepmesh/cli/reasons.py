@@ -131,7 +131,8 @@ WORDS: Final[dict[str, str]] = {
     "secrets-malformed": "a registrar's answer was damaged",
     "seed-malformed": "this home's keys are damaged",
     "ticket-malformed": "an invitation kept here is damaged",
-    # The disk; engine.py makes these from the store's words.
+    # The disk; engine.py makes these, all but the first, from the store's words.
+    "evicted": "the store is full: what others wrote and matters least was given up (storage.megabytes in config.toml)",
     "store-full": "the disk was full; links were closed so that nothing is acknowledged that is not kept",
     "store-read-only": "the home could not be written; links were closed",
     "store-damaged": "the store does not read as it should; links were closed",

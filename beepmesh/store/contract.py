@@ -417,8 +417,8 @@ class Store(Protocol):
     def expire(self, now_ms: int) -> int:
         """Erase the bodies whose lifetime has passed; returns how many. To be called every hour.
 
-        Counted by a clock of the store's own, which only this call moves: see policy.HoldingClock. After it no file
-        holds anything any more of what was erased or given up before.
+        Counted by a clock of the store's own, which only this call moves: see policy.HoldingClock. It also empties the
+        write-ahead log, of what was given up too.
 
         Certificates, revocations and fork proofs keep their bodies: a newcomer could judge no later entry without them.
         """

@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import combinations
 from random import Random
 
-from sync import meeting, names, peer, push, session, sketching
+from sync import meeting, names, peer, push, session, sketching, telling
 from sync.logs import NO_CHAIN, LogId, reconciled
 from sync.memory import Memory
 from sync.ranges import NOTHING, Ranges
@@ -42,7 +42,7 @@ SMALL = {
     "RANGES_MAX": 3, "STATES_BYTES_MAX": 40, "DELTA_BYTES_MAX": 12, "VECTOR_BYTES_MAX": 12, "ZIP_BYTES_MIN": 4,
     "SYMBOLS_FIRST": 3, "HASHES_MAX": 2, "RUN_ENTRIES_MAX": 2, "WINDOW_RUNS_MAX": 3, "WINDOW_BYTES_MAX": 200,
     "LINK_BYTES_FIRST": 60, "LINK_BYTES_MIN": 30, "ACK_RUNS_MAX": 2, "HEARD_ACKS_MAX": 1, "UNTOLD_LOGS_MAX": 2,
-    "READ_ENTRIES_MAX": 3, "LOGS_MAX": 3, "_STATE_BYTES": 26,
+    "READ_ENTRIES_MAX": 3, "LOGS_MAX": 3,
 }  # fmt: skip
 """Bounds that a small history would not reach otherwise."""
 
@@ -53,7 +53,7 @@ ODD = {"memory-wrong", "memory-damaged", "rolled-back", "peer-rolled-back", "epo
 def small(random: Random) -> Iterator[list[str]]:
     """Some of the bounds are small for once. They are the same at all nodes, as those of one version are."""
     chosen = [name for name in SMALL if random.random() < 0.25] if random.random() < 0.6 else []
-    modules = (meeting, names, peer, push, session, sketching)  # What others hold to are bounds of the format.
+    modules = (meeting, names, peer, push, session, sketching, telling)  # What others hold to are bounds of the format.
     before = [(module, name, getattr(module, name)) for module in modules for name in chosen if hasattr(module, name)]
     for module, name, _ in before:
         setattr(module, name, SMALL[name])
