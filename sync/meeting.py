@@ -20,7 +20,7 @@ from sync.limits import (
     LANES,
     SPANS_MAX,
     SYMBOL_BYTES,
-    SYMBOLS_MAX,
+    SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
 )
 from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, leaf, root, view_digest
@@ -118,8 +118,8 @@ class Meeting:
             self._delta = names.in_order(log for log in frontier.since(since) if told_in(self._lanes, log))
             # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too. And
             # where only lanes changed that are not told, that is told: nothing.
-            delta = since < self._upto or bool(self._delta)
-            delta = delta and self._telling.is_short_unasked(self._delta, self._lanes)
+            changed = since < self._upto or bool(self._delta)
+            delta = changed and self._telling.is_short_unasked(self._delta, self._lanes)
         check = names.feeds.check(names.known) if names.known else b""
         assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
@@ -328,8 +328,8 @@ class Meeting:
         if not self._sketching.hearing:
             self._peer.told_all()
         # Of one that is known only forks are to be found, and no VECTOR would tell of them.
-        bytes_max = SYMBOLS_MAX * SYMBOL_BYTES if self.known else self._telling.everything_bytes(self.agreed_lanes)
-        answer = self._sketching.hear(record.symbols, bytes_max)
+        least = SYMBOL_BYTES * SYMBOLS_MORE_MAX if self.known else 0
+        answer = self._sketching.hear(record.symbols, max(self._telling.everything_bytes(self.agreed_lanes), least))
         out.append(Send(encode(answer)))
         if answer.more or answer.given_up:
             return

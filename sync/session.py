@@ -192,7 +192,9 @@ class Session:
             self._acknowledge(now, out)
             self._judge_level(out)
             if self._has_to_come or (self._meeting.known and self._sharing.stands_by):
-                self._wake_at(self._sharing.stalls_at(now), out)
+                self._wake_at(self._sharing.stalls_at, out)
+            else:
+                self._sharing.progress = now  # Waiting begins when there is something to wait for.
         if len(out) > 1:
             out.sort(key=_not_to_send)
         return out

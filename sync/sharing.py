@@ -22,7 +22,7 @@ class Sharing:
 
     def __init__(self, frontier: Frontier, peer: Peer, names: Names, sources: Sources, number: SessionId) -> None:
         self.progress = 0.0
-        """When the peer pushed something last."""
+        """When the peer pushed something last, or had nothing to push."""
         self._frontier = frontier
         self._peer = peer
         self._names = names
@@ -98,9 +98,9 @@ class Sharing:
         late = (log for log in self._paused if self._sources.take_over(log, self._number, now - STALL_S))
         return list(islice(late, TAKE_OVER_LOGS_MAX))
 
-    def stalls_at(self, now: float) -> float:
+    @property
+    def stalls_at(self) -> float:
         """When it will have kept us waiting for too long."""
-        self.progress = max(self.progress, now - STALL_S)
         return self.progress + STALL_S
 
     def stalled(self, now: float) -> bool:

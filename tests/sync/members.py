@@ -163,16 +163,14 @@ class Member(Node):
         self.disk.commit(of, seqs, tip_lost=tip_lost)
         self.grow(self._learn(of))
 
-    def _learn(self, *logs: LogId) -> Before:
+    def _learn(self, of: LogId) -> Before:
         """This process committed; what another one has written before is not known by that."""
-        states = {of: self.disk.states[of] for of in logs if of in self.disk.states}
-        before: Before = []
-        for of in sorted(states, key=lambda of: self.disk.changes[of][-1][0]):
-            number = self.disk.changes[of][-1][0]
-            before += self.frontier.change({of: states[of]}, number)
-            if number == self.frontier.upto + 1:
-                self.frontier.upto = number
-        return before
+        number = self.disk.number
+        if not self.disk.changes.get(of) or self.disk.changes[of][-1][0] != number:
+            return []  # It brought nothing new.
+        if number == self.frontier.upto + 1:
+            self.frontier.upto = number
+        return self.frontier.change({of: self.disk.states[of]}, number)
 
     def poll(self) -> None:
         """Hear of what other processes have written."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sync import meeting
+from sync import meeting, telling
 from sync.frontier import Frontier
 from sync.limits import RANGES_MAX
 from sync.ranges import Ranges
-from sync.telling import Telling
 from sync.wire import Ask, Check, Hello, Sketch, States, Vector
 from tests.sync.pair import Node, World, first, holds, log, meet, records, seqs
 from tests.sync.script import HIGHEST, Scripted, hello
@@ -140,7 +139,7 @@ def test_one_that_spoke_before_it_was_asked_does_not_tell_all_twice() -> None:
 
 def test_a_sketch_between_nodes_that_share_few_lanes_tells_of_those_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meeting, "VECTOR_BYTES_MAX", 0)
-    monkeypatch.setattr(Telling, "everything_bytes", lambda self, lanes: 10_000)
+    monkeypatch.setattr(telling.Telling, "everything_bytes", lambda self, lanes: 10_000)
     for salt in (b"0", b"1", b"2", b"3"):  # Whichever of the two speaks.
         a, b = Node({URGENT: first(2), ONE: first(3)}), Node({URGENT: first(1), TWO: first(1)})
         world = World()
