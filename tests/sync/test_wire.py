@@ -14,6 +14,7 @@ from sync.limits import (
     LOGS_MAX,
     PLAIN_BYTES_MAX,
     RANGES_MAX,
+    RECORD_BYTES_MIN,
     RUN_BYTES_MAX,
     RUN_ENTRIES_MAX,
     SEQ_END,
@@ -266,11 +267,20 @@ def test_what_deflates_to_too_much_is_refused_before_it_is_inflated() -> None:
         return packer.compress(b"\x01\x00" + varint(count) + bytes(count)) + packer.flush()
 
     bomb = b"\x8a" + deflated(1 << 26)
-    assert len(bomb) < 70_000
     assert reason(bomb) == "record-malformed"
     # Of a dense block, 65,536 zeros are 65,536 logs of which nothing is settled.
     assert decode(b"\x8a" + deflated(LOGS_MAX), bytes_max=BYTES_MAX) == Vector(False, ())
-    assert LOGS_MAX + 5 < PLAIN_BYTES_MAX
+    assert LOGS_MAX + RECORD_BYTES_MIN < PLAIN_BYTES_MAX
+
+
+def test_a_deflated_part_of_as_many_bytes_as_allowed_is_inflated_and_one_more_is_not() -> None:
+    def stored(count: int) -> bytes:
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        return b"\x8a" + packer.compress(bytes([16]) + bytes(count - 1)) + packer.flush()
+
+    for count in (PLAIN_BYTES_MAX, PLAIN_BYTES_MAX + 1):
+        with pytest.raises(RemoteProtocolError, match="sections" if count == PLAIN_BYTES_MAX else "deflated"):
+            decode(stored(count), bytes_max=BYTES_MAX)
 
 
 def test_short_states_are_not_deflated_and_long_ones_are() -> None:
