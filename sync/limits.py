@@ -26,8 +26,9 @@ STATES_BYTES_MAX: Final = 12_288
 """About what one part of STATES or VECTOR says before it is deflated (a sender's rule): a record of this size delays an
 urgent entry by seconds on a 1 kB/s link, not by minutes."""
 
-PLAIN_BYTES_MAX: Final = 262_144
-"""What a deflated part may come to. A lying peer gets no more memory out of us than this for a record."""
+PLAIN_BYTES_MAX: Final = 98_304
+"""What a deflated part may come to: LOGS_MAX zeros of a dense column, and as much as fits into a record. A lying peer
+gets some 6 MB and 70 ms out of us for a record of 200 B, and no more."""
 
 ZIP_BYTES_MIN: Final = 64
 """Below it deflating gains nothing."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import combinations
 from random import Random
 
-from sync import meeting, names, peer, push, session, sketching
+from sync import meeting, names, peer, push, session, sketching, telling
 from sync.logs import NO_CHAIN, LogId, reconciled
 from sync.memory import Memory
 from sync.ranges import NOTHING, Ranges
@@ -54,7 +54,7 @@ ODD = {"memory-wrong", "memory-damaged", "rolled-back", "peer-rolled-back", "epo
 def small(random: Random) -> Iterator[list[str]]:
     """Some of the bounds are small for once. They are the same at all nodes, as those of one version are."""
     chosen = [name for name in SMALL if random.random() < 0.25] if random.random() < 0.6 else []
-    modules = (meeting, names, peer, push, session, sketching)  # What others hold to are bounds of the format.
+    modules = (meeting, names, peer, push, session, sketching, telling)  # What others hold to are bounds of the format.
     before = [(module, name, getattr(module, name)) for module in modules for name in chosen if hasattr(module, name)]
     for module, name, _ in before:
         setattr(module, name, SMALL[name])

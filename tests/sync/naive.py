@@ -188,7 +188,7 @@ def write_states(states: list[Json], dense: bool) -> bytes:
 def inflated(data: bytes) -> bytes:
     reader = zlib.decompressobj(-15)
     try:
-        plain = reader.decompress(data, 262_144)
+        plain = reader.decompress(data, 98_304)
     except zlib.error:
         raise NotARecord("record-malformed") from None
     need(reader.eof and not reader.unused_data)
