@@ -68,8 +68,13 @@ class Judge:
             apart = [self._cost(case, large=True).ble_bytes.introduction for case in strangers]
             figures |= {"large_bytes": max(apart), "large_few_bytes": apart[0]}
         yield self._line("6", "strangers", figures, STRANGERS)
-        overheads = [self._cost(case).ble_bytes.overhead for case in (Case(1), few, many)]
-        yield self._line("7", "an entry", {"bytes_per_entry": max(overheads), "in_long_runs": min(overheads)}, ENTRY)
+        lone = [self._cost(Case(1), large=large).ble_bytes.overhead for large in {False, self._large is not None}]
+        figures = {
+            "lone_bytes": max(lone),
+            "of_100_bytes": self._cost(few).ble_bytes.overhead,
+            "of_many_bytes": self._cost(many).ble_bytes.overhead,
+        }
+        yield self._line("7", "an entry beside its body", figures, ENTRY)
         figures = {"ingest_us": self._ingest_us}
         if self._large is not None:
             large = self._cost(few, large=True)
