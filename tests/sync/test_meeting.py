@@ -150,7 +150,7 @@ def test_a_sketch_between_nodes_that_share_few_lanes_tells_of_those_alone(monkey
         assert holds(b) == {URGENT: {0, 1}, TWO: {0}}
 
 
-@pytest.mark.parametrize(("changed", "told"), [(3, True), (60, False)])
+@pytest.mark.parametrize(("changed", "told"), [(3, True), (90, False)])
 def test_a_delta_is_told_unasked_if_it_is_a_small_part_of_everything(
     changed: int, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
