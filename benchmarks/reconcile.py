@@ -100,6 +100,7 @@ def _row(world: World, meeting: Meeting, case: Case, store_ms: float | None) -> 
         "round_trips": found.round_trips,
         **_seconds("ble", found.ble),
         **_seconds("2g", found.two_g),
+        "duplicates": found.duplicates,
         "resume_bytes": resumed.beyond if resumed else None,
         "resume_duplicates": resumed.duplicates if resumed else None,
         "session_cpu_ms": rounded(found.session_cpu_s * 1e3),
@@ -125,7 +126,8 @@ def _columns(rows: Sequence[Row]) -> str:
         "bytes": "bytes", "bytes_2g": "on 2G", "beside_entries_bytes": "+RUN heads", "unlisted_bytes": "unlisted",
         "overhead_per_entry": "B/entry", "round_trips": "RT", "ble_known_s": "BLE known", "ble_urgent_s": "urgent",
         "ble_all_s": "all", "2g_known_s": "2G known", "2g_urgent_s": "urgent", "2g_all_s": "all",
-        "resume_bytes": "cut +B", "resume_duplicates": "twice", "session_cpu_ms": "CPU ms", "hello_cpu_ms": "HELLO",
+        "duplicates": "twice", "resume_bytes": "cut +B", "resume_duplicates": "twice",
+        "session_cpu_ms": "CPU ms", "hello_cpu_ms": "HELLO",
         "sqlite_cpu_ms": "SQLite", "bound_bytes": "bound", "negentropy_bytes": "negentropy", "riblt_bytes": "RIBLT",
         "ebt_bytes": "EBT first",
     }  # fmt: skip

@@ -56,9 +56,10 @@ class Judge:
             NEWEST,
         )
         yield self._line("4", "100 holes, known", {"bytes": self._most(Case(100, "holes"))}, HOLES)
-        resumed = self._cost(many).resumed
-        assert resumed is not None
-        figures = {"bytes": _bytes(self._cost(many)), "resume_bytes": resumed.beyond, "duplicates": resumed.duplicates}
+        found = self._cost(many)
+        assert found.resumed is not None
+        twice = found.duplicates + found.resumed.duplicates
+        figures = {"bytes": _bytes(found), "resume_bytes": found.resumed.beyond, "duplicates": twice}
         if self._large is not None:
             figures["large_bytes"] = _bytes(self._cost(many, large=True))
         yield self._line("5", f"{self._many:,} newest, known", figures, MANY)
