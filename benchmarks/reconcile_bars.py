@@ -86,6 +86,7 @@ STRANGERS: Final = _bar(
     OTHERS[100_000, 1_000, 100, "newest"], bytes_max=6_600, large_bytes_max=55_000, large_few_bytes_max=6_000
 )
 ENTRY: Final = Bar(
-    {"name": "SSB, Briar, p2panda", "ssb": 313, "briar": 140, "p2panda": 191}, {"bytes_per_entry_max": 79}
+    {"name": "SSB, Briar, p2panda", "ssb": 313, "briar": 140, "p2panda": 191},
+    {f"{which}_bytes_max": 79 for which in ("lone", "of_100", "of_many")},
 )
 CPU: Final = _bar(None, ingest_us_max=30, large_hello_ms_max=6, large_session_ms_max=90)

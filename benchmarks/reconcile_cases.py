@@ -106,6 +106,8 @@ class Cost:
     """Of that, until both had said what they say unasked."""
     store_cpu_s: float
     """Of both stores, over BLE."""
+    duplicates: int
+    """Entries that came to a node which had them, over BLE: none, but where a log has more holes than are told."""
     resumed: Resumed | None
 
 
@@ -139,6 +141,7 @@ def cost(make: Callable[[], Pair]) -> Cost:
         sum(end.session_cpu.seconds for end in over_ble.ends),
         sum(end.hello_cpu_s for end in over_ble.ends),
         sum(end.store_cpu.seconds for end in over_ble.ends),
+        sum(end.duplicates for end in over_ble.ends),
         _resumed(make(), ble_bytes) if ble_bytes.entries > 1 else None,
     )
 
@@ -159,8 +162,14 @@ def sent(*talks: Talk) -> Bytes:
 def _talk(shelves: Pair, link: LinkModel) -> Talk:
     talk = Talk(shelves, link, b"this meeting")
     talk.run()
-    assert all(end.level_at < inf for end in talk.ends), "two nodes, no fault, and no agreement"
+    assert all(end.level_at < inf for end in talk.ends), "two nodes, no fault, and they never said that they were level"
+    _agreed(talk)
     return talk
+
+
+def _agreed(talk: Talk) -> None:
+    first, second = (end.shelf.frontier.positions for end in talk.ends)
+    assert first == second, "two nodes met, and have not the same"
 
 
 def _times(talk: Talk) -> Times:
@@ -173,6 +182,6 @@ def _resumed(shelves: Pair, uncut: Bytes) -> Resumed:
     cut.run(cut_after=uncut.entries // 2)
     after = Talk(shelves, BLE, b"the next meeting")
     after.run()
-    assert sum(end.taken for end in (*cut.ends, *after.ends)) >= uncut.entries
+    _agreed(after)
     duplicates = sum(end.duplicates for end in (*cut.ends, *after.ends))
     return Resumed(sent(cut, after).reconciliation - uncut.reconciliation, duplicates)

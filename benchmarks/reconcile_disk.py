@@ -9,8 +9,8 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from beepmesh.messages.entry import NO_PREV, Entry, pack, restore, unpack_run
 from beepmesh.store.contract import Batch, Store
 from beepmesh.store.sqlite import open_store
 from benchmarks.link_model import BLE, Talk
-from benchmarks.reconcile_cases import prepare
+from benchmarks.reconcile_cases import Pair, prepare
 from benchmarks.reconcile_shelf import BODY_BYTES
 from benchmarks.reconcile_world import Meeting, Place, World
 from sync.events import ReadRun, RunRead, TakeRun
@@ -42,6 +42,15 @@ _BODY_HASH: Final = sha256(_BODY)
 def store_cpu_s(world: World, meeting: Meeting) -> float:
     """CPU seconds of both stores in one meeting over BLE of nodes that know each other: to recall the other, to read
     what is pushed, to write each run as it comes, to remember the other."""
+    with disk_pair(world, meeting) as shelves:
+        talk = Talk(shelves, BLE, b"on disk")
+        talk.run()
+    return sum(end.store_cpu.seconds for end in talk.ends)
+
+
+@contextmanager
+def disk_pair(world: World, meeting: Meeting) -> Iterator[Pair]:
+    """Two nodes that know each other, as they are when the measured meeting begins."""
     histories, feeds = Histories(), world.feed_list()
     with tempfile.TemporaryDirectory(prefix="bm-") as name:
         folders = Path(name, "first"), Path(name, "second")
@@ -52,9 +61,7 @@ def store_cpu_s(world: World, meeting: Meeting) -> float:
             second.renew_epoch()
             shelves = DiskShelf(first, histories, feeds), DiskShelf(second, histories, feeds)
             prepare(shelves, meeting, known=True)
-            talk = Talk(shelves, BLE, b"on disk")
-            talk.run()
-    return sum(end.store_cpu.seconds for end in talk.ends)
+            yield shelves
 
 
 def ingest_cpu_s(world: World) -> float:

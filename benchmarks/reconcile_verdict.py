@@ -56,9 +56,10 @@ class Judge:
             NEWEST,
         )
         yield self._line("4", "100 holes, known", {"bytes": self._most(Case(100, "holes"))}, HOLES)
-        resumed = self._cost(many).resumed
-        assert resumed is not None
-        figures = {"bytes": _bytes(self._cost(many)), "resume_bytes": resumed.beyond, "duplicates": resumed.duplicates}
+        found = self._cost(many)
+        assert found.resumed is not None
+        twice = found.duplicates + found.resumed.duplicates
+        figures = {"bytes": _bytes(found), "resume_bytes": found.resumed.beyond, "duplicates": twice}
         if self._large is not None:
             figures["large_bytes"] = _bytes(self._cost(many, large=True))
         yield self._line("5", f"{self._many:,} newest, known", figures, MANY)
@@ -68,8 +69,13 @@ class Judge:
             apart = [self._cost(case, large=True).ble_bytes.introduction for case in strangers]
             figures |= {"large_bytes": max(apart), "large_few_bytes": apart[0]}
         yield self._line("6", "strangers", figures, STRANGERS)
-        overheads = [self._cost(case).ble_bytes.overhead for case in (Case(1), few, many)]
-        yield self._line("7", "an entry", {"bytes_per_entry": max(overheads), "in_long_runs": min(overheads)}, ENTRY)
+        lone = [self._cost(Case(1), large=large).ble_bytes.overhead for large in {False, self._large is not None}]
+        figures = {
+            "lone_bytes": max(lone),
+            "of_100_bytes": self._cost(few).ble_bytes.overhead,
+            "of_many_bytes": self._cost(many).ble_bytes.overhead,
+        }
+        yield self._line("7", "an entry beside its body", figures, ENTRY)
         figures = {"ingest_us": self._ingest_us}
         if self._large is not None:
             large = self._cost(few, large=True)

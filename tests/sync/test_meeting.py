@@ -148,3 +148,20 @@ def test_a_sketch_between_nodes_that_share_few_lanes_tells_of_those_alone(monkey
         assert any(isinstance(record, Sketch) for end in world.ends for record in records(end))
         assert [(end.hangup, end.levels > 0) for end in world.ends] == [(None, True)] * 2
         assert holds(b) == {URGENT: {0, 1}, TWO: {0}}
+
+
+@pytest.mark.parametrize(("changed", "told"), [(3, True), (90, False)])
+def test_a_delta_is_told_unasked_if_it_is_a_small_part_of_everything(
+    changed: int, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "DELTA_BYTES_MAX", 0)
+    held = {log(number): first(1) for number in range(100)}
+    a, b = Node(held), Node(held, epoch=2)
+    meet(a, b)
+    for number in range(changed):
+        a.write(log(number), seqs((1, 2)))
+    world = meet(a, b)
+    said = records(world.ends[0])[0]
+    assert isinstance(said, Hello)
+    assert said.delta == told
+    assert holds(a) == holds(b)

@@ -122,6 +122,25 @@ def test_a_difference_costs_few_symbols_an_item(count: int, trials: int, most: f
     assert 1 <= total / trials / count <= most
 
 
+@pytest.mark.parametrize("count", [60, 200, 1_000])
+def test_what_is_left_is_mostly_guessed_within_a_third(count: int) -> None:
+    rng = random.Random(22)
+    good = 0
+    for _ in range(20):
+        own, sender = differing(count, rng)
+        decoder = Decoder(own)
+        decoder.feed(Encoder(sender).symbols(96))
+        found = len(decoder.mine) + len(decoder.theirs)
+        good += decoder.done or abs(found + decoder.left - count) <= count / 3
+    assert good >= 16
+
+
+def test_nothing_is_left_of_a_difference_that_is_found() -> None:
+    decoder = Decoder({1, 2, 3})
+    decoder.feed(Encoder({2, 3, 4}).symbols(50))
+    assert (decoder.done, decoder.left) == (True, 0)
+
+
 def test_equal_sets_cost_one_symbol() -> None:
     assert symbols_needed(*differing(0, random.Random(22))) == 1
 
