@@ -62,6 +62,7 @@ class Meeting:
         self._root = b""
         self._chain = b""
         self._upto = 0
+        self._feeds_known = 0
         self._delta: list[LogId] | None = None
         self._delta_expected = False
         self._deaf = False  # A delta comes that builds on what we do not remember: it is not read.
@@ -92,6 +93,7 @@ class Meeting:
         self._memory = memory
         self._root, self._chain, self._upto = frontier.root(self._salt), frontier.chain(self._salt), frontier.upto
         known, remembered, delta = len(frontier.feeds), None, False
+        self._feeds_known = known
         if memory is not None:
             self._peer.remembered(memory.views)
             since = min(memory.told, self._upto)
@@ -117,7 +119,7 @@ class Meeting:
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
         self._peer.lanes &= self.agreed_lanes
-        known = len(self._frontier.feeds)
+        known = self._feeds_known  # As our HELLO said: more may be known by now.
         if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
         self._names.shared = min(known, hello.known)

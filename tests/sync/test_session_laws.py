@@ -280,6 +280,20 @@ def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
     clean(world)
 
 
+def test_a_page_that_comes_between_two_hellos_is_not_spoken_of() -> None:
+    pages = [[log(number).feed] for number in (1, 2)]
+    a, b = Member(0, pages=pages), Member(1, pages=pages)
+    for node in (a, b, b):
+        node.learn_page()
+    a.write(TWO, first(1))
+    world = World()
+    world.connect(a, b)
+    a.learn_page()
+    world.run()
+    assert holds(b) == {TWO: {0}}
+    clean(world)
+
+
 def test_a_log_with_more_holes_than_fit_comes_whole_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meeting, "RANGES_MAX", 3)
     a = Node({ONE: Ranges(tuple((2 * number, 2 * number + 1) for number in range(12)))})
