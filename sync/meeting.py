@@ -154,10 +154,7 @@ class Meeting:
         self.confirmed = theirs.heard
         if ours is None or self._delta is None:
             return theirs.heard == self._upto
-        if theirs.heard < min(ours.told, self._upto):
-            return False
-        self._names.mentioned(self._delta)
-        return True
+        return theirs.heard >= min(ours.told, self._upto)
 
     def _judge_our_memory(self, hello: Hello, out: list[Output]) -> bool:
         """Whether what the peer tells with its HELLO, together with what we remember, is all of it."""
@@ -182,7 +179,17 @@ class Meeting:
         if self._deaf:
             self._deaf = record.more
             return []
-        told = self._resolve(record.states, mention=True)
+        try:
+            told = self._resolve(record.states, mention=not self._delta_expected)
+        except RemoteProtocolError as error:
+            if not self._delta_expected or error.reason not in ("log-unknown", "tag-ambiguous"):
+                raise
+            # It names logs by what it remembers us to know, and our disk may be an older one than it remembers.
+            self._delta_expected, self._deaf = False, record.more
+            if not self.known:
+                self._disbelieve(out)
+                self._settle(out)
+            return []
         if self._delta_expected or record.rest:
             self._heard_states.update(told)
             if len(self._heard_states) > SPANS_MAX:
@@ -387,7 +394,11 @@ class Meeting:
             total += leaf(view.log, view.holds) - leaf(view.log, self._frontier.settled(view.log))
         if root(total % 2**2048, self._salt) == hello.root:
             self._become_known(hello.upto)
-            return
+        else:
+            self._disbelieve(out)
+
+    def _disbelieve(self, out: list[Output]) -> None:
+        """What we remember, or the peer of us, is wrong: ask for everything."""
         out.append(Noticed("memory-wrong"))
         self._peer.forgotten()
         out.append(Send(encode(Ask())))

@@ -1,7 +1,8 @@
 """Which name stands for which log on the wire, for each direction of one session.
 
 Law 1: a mention gets the next number of its direction, and from then on that number is the log's name there. Both ends
-       count alike: in the order of records, inside STATES in the order of its block; a VECTOR mentions nothing.
+       count alike: in the order of records, inside STATES in the order of its block. A VECTOR mentions nothing, nor
+       does the delta that comes with a HELLO: it names logs by what was remembered, which may be wrong.
 Law 2: a feed of the organisation's list is named by its number only where both ends know that much of the same list.
 Law 3: a tag is used only for a feed that the peer has settled something of, so it always finds it.
 """
