@@ -369,10 +369,13 @@ class History(World):
                 member.drop(of, seqs.intersect(member.disk.states[of].settled), tip_lost=random.random() < 0.5)
 
     def meet_someone(self, member: Member) -> None:
+        """Sometimes something happens before the first word is heard."""
         other = self.random.choice([each for each in self.members if each is not member])
         both = [line for line in self.lines if line.member is member and line.other is other]
         if len(both) < 2 and (self.several or not (member.ends or other.ends)):
             self.join(member, other)
+            if self.random.random() < 0.3:
+                self.random.choice((self.write, self.drop, Member.learn_page))(self.random.choice((member, other)))
 
     def damage(self, member: Member) -> None:
         """Something of what is kept of peers is lost, old or wrong."""

@@ -15,7 +15,7 @@ from sync.ranges import Ranges
 from sync.session import RecordReceived, TimeCame, Wanted
 from sync.wire import State, States, Stop, encode
 from tests.sync.members import Member
-from tests.sync.pair import Choose, Node, World, first, has_after, holds, log, meet, records, sent_entries
+from tests.sync.pair import Choose, End, Node, World, first, has_after, holds, log, meet, records, sent_entries
 
 ONE, TWO, BULK = log(1), log(2), log(1, 3)
 
@@ -148,6 +148,14 @@ def quiet(a: Node, b: Node) -> None:
     assert all(end.levels for end in world.ends)
 
 
+def visit(a: Node, b: Node) -> list[End]:
+    """A whole session, and its end."""
+    world = meet(a, b)
+    ends = list(world.ends)
+    world.cut()
+    return ends
+
+
 # Once wrong.
 
 
@@ -269,15 +277,43 @@ def test_who_waited_long_for_nothing_waits_as_long_for_something() -> None:
 def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
     a, b = Member(0), Member(1)
     a.write(ONE, first(1))
-    meet(a, b)
+    visit(a, b)
     a.write_elsewhere(TWO, first(1))
     a.write(ONE, Ranges(((1, 2),)))
     world = World()
-    for side in (a, b):  # As devices, by number; see Member.recall.
-        side.memories = side.disk.memories
     world.connect(a, b)
     world.run()
     clean(world)
+
+
+def test_a_page_that_comes_between_two_hellos_is_not_spoken_of() -> None:
+    pages = [[log(number).feed] for number in (1, 2)]
+    a, b = Member(0, pages=pages), Member(1, pages=pages)
+    for node in (a, b, b):
+        node.learn_page()
+    a.write(TWO, first(1))
+    world = World()
+    world.connect(a, b)
+    a.learn_page()
+    world.run()
+    assert holds(b) == {TWO: {0}}
+    clean(world)
+
+
+def test_a_name_that_an_older_disk_does_not_know_leads_to_being_told_everything() -> None:
+    a, b = (Member(number, pages=[[ONE.feed]]) for number in (0, 1))
+    a.learn_page()
+    b.write(TWO, first(1))
+    visit(a, b)
+    before = b.disk.copy()
+    b.learn_page()
+    visit(a, b)
+    b.live(before)
+    a.write(ONE, first(2))
+    ends = visit(a, b)
+    assert [end.hangup for end in ends] == [None, None]
+    assert [end.noticed for end in ends] == [[], ["memory-wrong"]]
+    assert holds(b) == holds(a) == {ONE: {0, 1}, TWO: {0}}
 
 
 def test_a_log_with_more_holes_than_fit_comes_whole_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
