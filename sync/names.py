@@ -51,6 +51,11 @@ class Names:
         """As a block of states has them: listed feeds by (lane, number), then the others by (lane, feed)."""
         return sorted(logs, key=self._place)
 
+    def is_listed(self, log: LogId) -> bool:
+        """Whether it goes by its number in the list."""
+        number = self.feeds.number(log.feed)
+        return number is not None and number < self.shared
+
     def told(self, log: LogId, *, tagged: bool) -> StateRef:
         """The name of a log inside a block of states."""
         number = self.feeds.number(log.feed)

@@ -57,7 +57,6 @@ class PeerLog:
         """Note what is to be pushed of our settled seqs; whether the peer has some of the new ones anyway."""
         new = ours.minus(self.seen)
         self.seen = ours
-        self.missing = self.missing.minus(new)
         owed = new.minus(self.holds)
         spans = owed.spans
         if spans and self.todo and self.todo[0][1] == spans[0][0]:
@@ -236,6 +235,12 @@ class Peer:
         view.missing = view.missing.minus(seqs)
         self.weigh(view)
         return view
+
+    def came(self, view: PeerLog, ours: Ranges) -> None:
+        """We have settled this now, and need not wait for it."""
+        if view.missing:
+            view.missing = view.missing.minus(ours)
+            self.weigh(view)
 
     def weigh(self, view: PeerLog) -> None:
         """What is missing in this log changed."""

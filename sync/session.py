@@ -192,9 +192,9 @@ class Session:
             self._acknowledge(now, out)
             self._judge_level(out)
             if self._has_to_come or (self._meeting.known and self._sharing.stands_by):
-                self._wake_at(self._sharing.stalls_at, out)
+                self._wake_at(self._sharing.wait(now), out)
             else:
-                self._sharing.progress = now  # Waiting begins when there is something to wait for.
+                self._sharing.waits = False
         if len(out) > 1:
             out.sort(key=_not_to_send)
         return out
@@ -307,13 +307,11 @@ class Session:
     def _grew(self, view: PeerLog) -> None:
         """Owe the peer what is new here; tell it what is new here that it has, so that it need not push it."""
         log = view.log
-        if log.lane >= self._push.lanes_open or not self._agreed(log) or not reconciled(log):
-            return
         ours = self._frontier.settled(log)
-        if ours is view.seen:
+        self._peer.came(view, ours)
+        if log.lane >= self._push.lanes_open or not self._agreed(log) or not reconciled(log) or ours is view.seen:
             return
         if view.grew(ours):
-            self._peer.weigh(view)
             if view.told != ours and not view.paused:
                 self._changed[log] = None
         elif view.stopped:

@@ -22,7 +22,8 @@ class Sharing:
 
     def __init__(self, frontier: Frontier, peer: Peer, names: Names, sources: Sources, number: SessionId) -> None:
         self.progress = 0.0
-        """When the peer pushed something last, or had nothing to push."""
+        """When the peer pushed something last, or began to have something to push."""
+        self.waits = False
         self._frontier = frontier
         self._peer = peer
         self._names = names
@@ -98,9 +99,10 @@ class Sharing:
         late = (log for log in self._paused if self._sources.take_over(log, self._number, now - STALL_S))
         return list(islice(late, TAKE_OVER_LOGS_MAX))
 
-    @property
-    def stalls_at(self) -> float:
-        """When it will have kept us waiting for too long."""
+    def wait(self, now: float) -> float:
+        """The peer should push something; when it will have kept us waiting for too long."""
+        if not self.waits:
+            self.waits, self.progress = True, now
         return self.progress + STALL_S
 
     def stalled(self, now: float) -> bool:

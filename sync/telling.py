@@ -10,7 +10,7 @@ from sync.logs import LogId, reconciled
 from sync.names import Names
 from sync.peer import Peer
 from sync.ranges import Ranges
-from sync.refs import FEED_BYTES, TAG_BYTES, Listed
+from sync.refs import FEED_BYTES, TAG_BYTES
 from sync.wire import State, States, Vector
 
 
@@ -46,9 +46,12 @@ class Telling:
 
     def everything_bytes(self, lanes: int) -> int:
         """About what that takes, deflated."""
-        told = [log for log in self._frontier.states if told_in(lanes, log)]
-        listed = sum(map(self._is_listed, told))
-        return listed + (len(told) - listed) * (3 + FEED_BYTES) + sum(map(self._spans_bytes, told))
+        size = 0
+        for log, state in self._frontier.states.items():  # All of them, so without a call for each where one will do.
+            if told_in(lanes, log):
+                size += 1 if self._names.is_listed(log) else 3 + FEED_BYTES
+                size += self._spans_bytes(log) if len(state.settled.spans) > 1 else 0
+        return size
 
     def is_short_unasked(self, logs: Iterable[LogId], lanes: int) -> bool:
         """Whether a delta of these is worth sending before anybody asked."""
@@ -84,7 +87,7 @@ class Telling:
     def _state_bytes(self, log: LogId, *, tagged: bool) -> int:
         """About what a state takes, and hardly less."""
         is_tagged = tagged and self._peer.knows_feed(log.feed)
-        name = 2 if self._is_listed(log) else 1 + TAG_BYTES if is_tagged else 1 + FEED_BYTES
+        name = 2 if self._names.is_listed(log) else 1 + TAG_BYTES if is_tagged else 1 + FEED_BYTES
         value = (self._frontier.settled(log).next.bit_length() + 7) // 7
         return name + value + self._spans_bytes(log)
 
@@ -93,6 +96,3 @@ class Telling:
         numbers = 2 * min(len(settled.spans) - 1, RANGES_MAX)
         # They come to no more than top together, and so to most bytes if they are all alike.
         return numbers * (7 + (settled.top // numbers).bit_length()) // 7 if numbers > 0 else 0
-
-    def _is_listed(self, log: LogId) -> bool:
-        return isinstance(self._names.told(log, tagged=False), Listed)

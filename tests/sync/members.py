@@ -7,7 +7,7 @@ What a process knows stands in its Frontier; what a power cut leaves, on its Dis
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sync.feeds import FeedList
@@ -43,6 +43,8 @@ class Disk:
 
     epoch: int
     number: int = 0
+    pages: int = 0
+    """How many of the organisation's list it knows."""
     entries: dict[LogId, dict[int, bytes]] = field(default_factory=dict)
     gone: dict[LogId, Ranges] = field(default_factory=dict)
     states: dict[LogId, LogState] = field(default_factory=dict)
@@ -53,7 +55,7 @@ class Disk:
 
     def copy(self) -> Disk:
         return Disk(
-            self.epoch, self.number, {of: dict(mine) for of, mine in self.entries.items()}, dict(self.gone),
+            self.epoch, self.number, self.pages, {of: dict(mine) for of, mine in self.entries.items()}, dict(self.gone),
             dict(self.states), {of: list(past) for of, past in self.changes.items()}, dict(self.memories),
             set(self.frozen),
         )  # fmt: skip
@@ -81,25 +83,35 @@ class Disk:
 
 
 class Member(Node):
-    """One device, by its number. `proofs` is shared by all: the entries that tell of a fork, and of which log."""
+    """One device, by its number. Shared by all: the pages of the list of feeds; `proofs`, the entries that tell of a
+    fork and of which log; `forked`, the logs whose author tells two stories."""
 
-    def __init__(self, number: int, proofs: dict[tuple[LogId, int], LogId]) -> None:
+    def __init__(
+        self,
+        number: int,
+        *,
+        pages: Sequence[Sequence[bytes]] = (),
+        proofs: dict[tuple[LogId, int], LogId] | None = None,
+        forked: Collection[LogId] = (),
+    ) -> None:
         super().__init__()
         self.number = number
-        self.feeds = FeedList()
-        self.proofs = proofs
+        self.pages = pages
+        self.proofs = {} if proofs is None else proofs
+        self.forked = forked
         self.feed = 1_000 * (number + 1)
         self.fickle: Callable[[], bool] = lambda: False
         """Whether it refuses the next run for a reason that passes."""
-        self.banned: set[LogId] = set()
         self.refusals = 0
-        self.lives = 0
+        self.losses = 0
+        """How often it lost its disk, or a part of what was on it."""
         self.wrote: dict[LogId, int] = {}
+        self._epochs = 0
         self.live(Disk(self._new_epoch()))
 
     def _new_epoch(self) -> int:
-        self.lives += 1
-        return 65_537 * self.number + self.lives
+        self._epochs += 1
+        return 65_537 * self.number + self._epochs
 
     # Processes come and go.
 
@@ -109,7 +121,10 @@ class Member(Node):
         self.disk = disk
         self.entries, self.gone = disk.entries, disk.gone
         self.sources = Sources()
-        self.frontier = Frontier(disk.epoch, self.feeds, disk.changed(0), disk.frozen)
+        feeds = FeedList()
+        for page in self.pages[: disk.pages]:
+            feeds.grow(page)
+        self.frontier = Frontier(disk.epoch, feeds, disk.changed(0), disk.frozen)
 
     def restore(self, disk: Disk) -> None:
         """Everything since is lost, also what it had written and where it was; so it writes under another name."""
@@ -123,7 +138,13 @@ class Member(Node):
     def renew_epoch(self) -> None:
         self.disk.epoch = self.frontier.epoch = self._new_epoch()
 
+    def learn_page(self) -> None:
+        if self.disk.pages < len(self.pages):
+            self.frontier.feeds.grow(self.pages[self.disk.pages])
+            self.disk.pages += 1
+
     def _write_anew(self) -> None:
+        self.losses += 1
         self.feed += 10
         self.wrote.clear()
 
@@ -190,13 +211,13 @@ class Member(Node):
 
     def take(self, order: TakeRun) -> tuple[RunDone, Before]:
         of, start, stop = order.log, order.start, order.start + len(order.packed)
-        if of in self.disk.frozen or of in self.banned or self.fickle():
+        if of in self.disk.frozen or self.fickle():
             self.refusals += 1
             return RunDone(of, start, stop - start, False), []
         state = self.frontier.states.get(of, EMPTY)
         link = order.prev or (state.tip if start == state.settled.top else b"")
         if start and link != below(of, start, order.packed[0]):
-            assert not link or of in self.disk.frozen or story(order.packed[0]) != "a" or of in self.doubtful, of
+            assert not link or of in self.forked, "an honest run that does not build on what is held"
             self.refused.append((of, start))
             return RunDone(of, start, stop - start, False), []
         if self._contradicted(of, start, order.packed):
@@ -208,9 +229,6 @@ class Member(Node):
             if (of, seq) in self.proofs:
                 self._freeze(self.proofs[of, seq])
         return RunDone(of, start, stop - start, True), self._learn(of)
-
-    doubtful: frozenset[LogId] | set[LogId] = frozenset()
-    """Logs whose author tells two stories."""
 
     def _contradicted(self, of: LogId, start: int, packed: Iterable[bytes]) -> bool:
         mine = self.entries.get(of, {})

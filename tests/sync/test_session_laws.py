@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync import meeting
+from sync import telling
 from sync.limits import STALL_S
 from sync.logs import LogId
 from sync.ranges import Ranges
@@ -170,7 +170,9 @@ def test_bulk_comes_when_it_is_wanted() -> None:
     assert holds(b) == {}
     world.ends[1].tell(Wanted(BULK, Ranges(((1, 3),))), world.now)
     world.run()
-    assert [order for order in sent_entries(world.ends[0])] == [(BULK, 1), (BULK, 2)]
+    assert sent_entries(world.ends[0]) == [(BULK, 1), (BULK, 2)]
+    assert world.now < 100 + STALL_S, "it is not waited for what has come"
+    clean(world)
 
 
 @pytest.mark.parametrize("masks", [(15, 3), (3, 15), (13, 7)])
@@ -265,7 +267,7 @@ def test_who_waited_long_for_nothing_waits_as_long_for_something() -> None:
 
 
 def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
-    a, b = Member(0, {}), Member(1, {})
+    a, b = Member(0), Member(1)
     a.write(ONE, first(1))
     meet(a, b)
     a.write_elsewhere(TWO, first(1))
@@ -279,7 +281,7 @@ def test_what_another_process_wrote_last_is_told_with_the_rest() -> None:
 
 
 def test_a_log_with_more_holes_than_fit_comes_whole_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meeting, "RANGES_MAX", 3)
+    monkeypatch.setattr(telling, "RANGES_MAX", 3)
     a = Node({ONE: Ranges(tuple((2 * number, 2 * number + 1) for number in range(12)))})
     b = Node({ONE: Ranges(tuple((2 * number + 1, 2 * number + 2) for number in range(12)))})
     world = World()
