@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeAlias
 
 from sync.events import Input, Output, RecordReceived, Send, Started
@@ -72,13 +73,14 @@ class Scripted:
         record_bytes_max: int = 163_840,
         memory: Memory | None = None,
         number: int = 1,
+        watched: Collection[bytes] = (),
         started: bool = True,
     ) -> None:
         self.node = node
         self.world = World()
         self.session = Session(
             node.frontier, record_bytes_max=record_bytes_max, salt=SALT, memory=memory, sources=node.sources,
-            number=number, lanes=lanes,
+            number=number, watched=watched, lanes=lanes,
         )  # fmt: skip
         self.end = End(self.world, node, self.session, number, "peer")
         if started:
