@@ -14,6 +14,7 @@ from sync.session import Session
 from sync.wire import (
     Ack,
     Ask,
+    Check,
     Gone,
     Hello,
     LogRef,
@@ -32,7 +33,7 @@ from sync.wire import (
 )
 from tests.sync.pair import End, Node, World, entry
 
-Said: TypeAlias = Hello | States | Vector | Run | Ack | Gone | Want | Stop | Ask | Sketch | Sketched | bytes
+Said: TypeAlias = Hello | States | Vector | Run | Ack | Gone | Want | Stop | Ask | Check | Sketch | Sketched | bytes
 
 SALT = b"of this link"
 LOWEST, HIGHEST = bytes(ROOT_BYTES), b"\xff" * ROOT_BYTES
