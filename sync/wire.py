@@ -326,7 +326,7 @@ def _hello(octets: Octets, flags: int) -> Hello:
     version, lanes = octets.take(2)
     if version < WIRE_VERSION:
         raise RemoteProtocolError("version-unsupported", f"version {version}")
-    known = octets.varint(LOGS_MAX)
+    known = octets.varint(LOGS_MAX + 1)
     check = octets.take(CHECK_BYTES) if known else b""
     epoch, upto = int.from_bytes(octets.take(4)), octets.varint()
     root, chain = octets.take(ROOT_BYTES), octets.take(CHAIN_BYTES)

@@ -223,7 +223,7 @@ def read(record: bytes) -> Json:
 def read_hello(data: Bytes, flags: int) -> Json:
     version, lanes = data.take(2)
     need(version >= 2, "version-unsupported")
-    known = data.varint(65_536)
+    known = data.varint(65_537)
     hello: Json = {
         "version": version, "lanes": lanes % 16, "record_bytes_max": 16_384 << lanes // 16, "known": known,
         "check": data.take(2 if known else 0).hex(), "epoch": int.from_bytes(data.take(4)), "upto": data.varint(),
@@ -488,7 +488,8 @@ class Speaker:
 
 def resolved(name: Json, mentions: list[tuple[str, int]], listed: list[str], tags: dict[str, str]) -> tuple[str, int]:
     if "mention" in name:
-        return mentions[name["mention"]]
+        number: int = name["mention"]
+        return mentions[number]
     feed: str = name.get("feed") or (listed[name["listed"]] if "listed" in name else tags[name["tag"]])
     lane: int = name["lane"]
     return feed, lane

@@ -42,9 +42,9 @@ def test_a_quick_link_is_given_twice_as_much_and_a_slow_one_what_it_took() -> No
     assert pace.run_bytes_max == RUN_BYTES_SLOW
     assert not pace.give(LINK_BYTES_FIRST - 1, 0.0)
     assert pace.give(1, 0.0)
-    assert not pace.room
+    rooms = [pace.room]
     pace.drained(LINK_FAST_S)
-    assert pace.room
+    assert [*rooms, pace.room] == [False, True]
     assert pace.give(2 * LINK_BYTES_FIRST, 1.0)
     pace.drained(1.0 + 4 * LINK_SLOW_S)
     assert not pace.give(LINK_BYTES_FIRST // 2 - 1, 9.0)

@@ -89,7 +89,7 @@ hellos = st.builds(
         2, known=known, check=b"\xd0\xd1" if known else b"", upto=upto, **rest,
         memory=Remembered(min(since, upto), *memory) if memory else None, delta=bool(memory) and delta,
     ),
-    known=st.integers(0, LOGS_MAX - 1), upto=number, since=number, delta=st.booleans(),
+    known=st.integers(0, LOGS_MAX), upto=number, since=number, delta=st.booleans(),
     memory=st.one_of(st.none(), st.tuples(st.integers(0, 0xFFFF), number)),
     lanes=st.integers(0, 15), record_bytes_max=size, epoch=st.integers(0, 2**32 - 1),
     root=st.binary(min_size=8, max_size=8), chain=st.binary(min_size=4, max_size=4), hold=st.booleans(),

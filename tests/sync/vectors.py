@@ -60,7 +60,7 @@ RECORDS: dict[str, Spoken] = {
         2, 0b1111, 131_072, 300, b"\xd0\xd1", 0x01020304, 1_000, ROOT, CHAIN, Remembered(998, 0x0B0C, 700), delta=True
     ),
     "hello of a node that is receiving elsewhere": Hello(
-        2, 0b1111, 2**29, 65_535, b"\xd0\xd1", 2**32 - 1, 2**35 - 1, ROOT, CHAIN, Remembered(0, 0, 0), hold=True
+        2, 0b1111, 2**29, 65_536, b"\xd0\xd1", 2**32 - 1, 2**35 - 1, ROOT, CHAIN, Remembered(0, 0, 0), hold=True
     ),
     "hello of a later version": Hello(3, 0b1111, 131_072, 0, b"", 0x01020304, 9, ROOT, CHAIN),
     "states": States((
@@ -103,7 +103,7 @@ REFUSED: dict[str, bytes] = {
     "hello with a byte more": encode(HELLO) + b"\x00",
     "hello of version 1, which was CBOR": bytes.fromhex("86000100") + b"P" + bytes(16) + bytes.fromhex("071a00028000"),
     "hello that says version 1": encode(HELLO).replace(b"\x00\x02", b"\x00\x01", 1),
-    "hello that knows too many feeds": b"\x00\x02\x3f" + b"\x80\x80\x04",
+    "hello that knows too many feeds": b"\x00\x02\x3f" + b"\x81\x80\x04",
     "hello with a delta and no memory": b"\x20" + encode(HELLO)[1:],
     "hello with an unknown flag": b"\x80" + encode(HELLO)[1:],
     "hello that remembers more than there is": b"\x10" + encode(HELLO)[1:] + bytes.fromhex("0a000000"),
