@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -171,11 +172,15 @@ def test_more_spans_than_we_remember(said: list[Said], monkeypatch: pytest.Monke
     assert hangup(known({ONE: first(9)}), *said) == "ranges-too-many"
 
 
-@pytest.mark.parametrize(
-    "naming", [lambda of: Stop((of,)), lambda of: Want(of, NOTHING), lambda of: Gone(of, first(1))]
-)
-def test_more_logs_than_we_remember(naming: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert callable(naming)
+NAMING: list[Callable[[LogId], Said]] = [
+    lambda of: Stop((of,)),
+    lambda of: Want(of, NOTHING),
+    lambda of: Gone(of, first(1)),
+]
+
+
+@pytest.mark.parametrize("naming", NAMING)
+def test_more_logs_than_we_remember(naming: Callable[[LogId], Said], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer, "SPANS_MAX", 4)
     script = known()
     script.say(*(naming(log(number)) for number in range(2, 4)))
