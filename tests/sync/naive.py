@@ -490,7 +490,8 @@ def resolved(name: Json, mentions: list[tuple[str, int]], listed: list[str], tag
     if "mention" in name:
         return mentions[name["mention"]]
     feed: str = name.get("feed") or (listed[name["listed"]] if "listed" in name else tags[name["tag"]])
-    return feed, name["lane"]
+    lane: int = name["lane"]
+    return feed, lane
 
 
 def follow(session: Json) -> dict[str, Speaker]:
