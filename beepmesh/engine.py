@@ -247,7 +247,8 @@ class Engine:
                 case Welcomed(link, device, salt):
                     self._frontier.feeds = self._roster.feed_list
                     self._talks.open(link, device, salt)
-                    outputs.append(RecallPeer(link, device))
+                    # Before the handshake's last frame, which then leaves in one packet with HELLO.
+                    outputs.insert(0, RecallPeer(link, device))
                 case Said(link, data):
                     outputs += self._to_session(link, RecordReceived(data), now)
                 case PeerLeft(link):
