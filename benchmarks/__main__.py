@@ -6,6 +6,10 @@ import sys
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["hostile"]:
+        from benchmarks.hostile import main as hostile
+
+        return hostile(sys.argv[2:])
     if sys.argv[1:2] == ["reconcile"]:
         from benchmarks.reconcile import main as reconcile
 
