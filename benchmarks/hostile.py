@@ -20,7 +20,7 @@ from typing import Final
 from benchmarks.bars import Bar
 from benchmarks.figures import Line, Value, rounded, table
 from benchmarks.hostile_attacks import CASES, EPOCH, MET_UPTO, RECORD_BYTES_MAX, RECORDS, Case, Said
-
+from benchmarks.hostile_runs import floods
 from sync.events import AskDrained, Drained, Hangup, Noticed, ReadRun, RecordReceived, RunDone, RunRead, Send, TakeRun
 from sync.frontier import Frontier
 from sync.logs import LogId, LogState, view_digest
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _lines() -> Iterator[Line]:
     yield from map(attacked, CASES)
-
+    yield from floods()
 
 
 def attacked(case: Case) -> Line:
@@ -138,6 +138,7 @@ class Node:
         self.hung = ""
         self.noticed: list[str] = []
         self._stands_still = case.stands_still
+        self._waiting: list[TakeRun] = []
         self._now = 100.0
         whole = LogState(Ranges(((0, ENTRIES),)), bytes(32))
         logs = (LogId(of.to_bytes(16), 1) for of in range(LOGS))
@@ -170,7 +171,9 @@ class Node:
                     case ReadRun(log, start, stop):
                         prev = bytes(32) if output.with_prev else None
                         inputs.append(RunRead(log, start, prev, (_ENTRY,) * (stop - start), NOTHING))
-                    case TakeRun(log, start, _, packed) if not self._stands_still:
+                    case TakeRun() if self._stands_still:
+                        self._waiting.append(output)
+                    case TakeRun(log, start, _, packed):
                         inputs.append(RunDone(log, start, len(packed), taken=False))
                     case AskDrained():
                         inputs.append(Drained())
@@ -185,7 +188,10 @@ class Node:
 def _columns(lines: Sequence[Line]) -> str:
     """For people: what each attack cost."""
     names = list(dict.fromkeys(name for line in lines for name in line.figures))
-    cells = [["attack", *names], *([line.variant, *(_cell(line.figures.get(name, "-")) for name in names)] for line in lines)]
+    cells = [
+        ["attack", *names],
+        *([line.variant, *(_cell(line.figures.get(name, "-")) for name in names)] for line in lines),
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
     return "\n".join(row.rstrip() for row in rows)
