@@ -1,4 +1,5 @@
-"""`python -m benchmarks reconcile ...` is reconcile.py, `hostile` is hostile.py; anything else is hosted.py, which needs Linux and root."""
+"""`python -m benchmarks reconcile ...` is reconcile.py, `... hostile` is hostile.py; anything else is hosted.py, which
+needs Linux and root."""
 
 from __future__ import annotations
 

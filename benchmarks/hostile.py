@@ -15,6 +15,7 @@ import tracemalloc
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final
 
 from benchmarks.bars import Bar
@@ -101,7 +102,7 @@ def _cost(case: Case, *, traced: bool) -> _Cost:
     cost, sources = _Cost(), Sources()
     if case.twice:
         first = Node(case, sources, 1)
-        for said in case.attack():
+        for said in takewhile(lambda said: isinstance(said, bytes), case.attack()):
             first.hear(said)
     node = Node(case, sources, 2)
     if traced:
@@ -154,11 +155,11 @@ class Node:
 
     def hear(self, said: Said) -> None:
         """A record, or so many seconds of silence."""
-        if isinstance(said, float):
+        if isinstance(said, bytes):
+            self._tell(RecordReceived(said))
+        else:
             self._now += said
             self._tell(TimeCame())
-        else:
-            self._tell(RecordReceived(said))
 
     def _tell(self, event: Input) -> None:
         """And all that follows from it here."""

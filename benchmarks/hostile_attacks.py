@@ -67,7 +67,7 @@ class Case:
     remembers: bool = False
     """The node has met the peer before."""
     twice: bool = False
-    """The same was said on another link before."""
+    """The same is said on another link before, up to the first silence."""
     endless: bool = False
     """No rule ends it: the same RECORDS times over."""
 
@@ -183,7 +183,8 @@ def _more_for_ever() -> Iterator[Said]:
 
 
 def _asks() -> Iterator[Said]:
-    return map(encode, (_hello(b"\xff" * 8), Ask(), Ask()))
+    said: tuple[Spoken, ...] = (_hello(b"\xff" * 8), Ask(), Ask())
+    return map(encode, said)
 
 
 def _wrong_root() -> Iterator[Said]:
