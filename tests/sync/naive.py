@@ -1,7 +1,7 @@
 """A second reading of sync/README.md, written without sync/: slow, short, and wrong wherever the README is unclear.
 
-It reads and writes records, computes the sums, tags and items, and reads sketches; `listener.py` follows transcripts with
-it. The vectors, and records made at random, hold both implementations to each other.
+It reads and writes records, computes the sums, tags and items, and reads sketches; `listener.py` follows transcripts
+with it. The vectors, and records made at random, hold both implementations to each other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a session pushes: which entries make a run, how many runs are under way, and when a run says what came before."""
+"""What a session pushes: which entries make a run, how many are under way, and which say what came before them."""
 
 from __future__ import annotations
 
