@@ -1,4 +1,5 @@
-"""`python -m benchmarks reconcile ...` is reconcile.py; anything else is hosted.py, which needs Linux and root."""
+"""`python -m benchmarks reconcile ...` is reconcile.py, `... hostile` is hostile.py; anything else is hosted.py, which
+needs Linux and root."""
 
 from __future__ import annotations
 
@@ -6,6 +7,10 @@ import sys
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["hostile"]:
+        from benchmarks.hostile import main as hostile
+
+        return hostile(sys.argv[2:])
     if sys.argv[1:2] == ["reconcile"]:
         from benchmarks.reconcile import main as reconcile
 

@@ -187,8 +187,8 @@ class Peer:
         self.known_lanes = 0
         for view in self._logs.values():
             self._hold(view, view.given)
+            view.seen = view.missing = NOTHING
             view.top = view.given.top
-            view.missing = NOTHING
             self.weigh(view)
 
     def announced(self, log: LogId, settled: Ranges) -> PeerLog:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sync import telling
 from sync.limits import STALL_S
-from sync.logs import LogId
+from sync.logs import LogId, view_digest
+from sync.memory import Memory
 from sync.ranges import Ranges
 from sync.session import RecordReceived, TimeCame, Wanted
 from sync.wire import State, States, Stop, encode
@@ -314,6 +315,17 @@ def test_a_name_that_an_older_disk_does_not_know_leads_to_being_told_everything(
     assert [end.hangup for end in ends] == [None, None]
     assert [end.noticed for end in ends] == [[], ["memory-wrong"]]
     assert holds(b) == holds(a) == {ONE: {0, 1}, TWO: {0}}
+
+
+def test_what_a_wrong_memory_took_for_known_is_pushed_all_the_same() -> None:
+    a, b = Node({ONE: first(3)}), Node({ONE: first(2)})
+    for mine, theirs, heard, told in ((a, b, 0, 1), (b, a, 1, 0)):  # As if b's disk had been put back.
+        digest = view_digest(mine.frontier.positions)
+        mine.memories[id(theirs)] = Memory(1, heard, told, base=mine.frontier.upto, known=0, digest=digest, views={})
+        mine.pasts[mine.frontier.upto] = mine.settled()
+    ends = visit(a, b)
+    assert "memory-wrong" in ends[0].noticed
+    assert sent_entries(ends[0]) == [(ONE, 2)]
 
 
 def test_a_log_with_more_holes_than_fit_comes_whole_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
