@@ -17,7 +17,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then command -v $$python; break; fi; done)
 
-.PHONY: help demo test kill lint format bench venv clean
+.PHONY: help demo test kill histories lint format bench venv clean
 
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -30,6 +30,9 @@ test: lint ## lint, then every test
 
 kill: .venv/ready-dev ## 200 rounds of kill -9 in the middle of sending and syncing, some four minutes (make ROUNDS=50 kill)
 	BEEPMESH_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest -q -s tests/e2e/test_kill.py
+
+histories: .venv/ready-dev ## 10,000 random histories of three to six nodes, some five minutes
+	BEEPMESH_HISTORIES=10000 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q tests/sync/test_histories.py
 
 lint: .venv/ready-dev ## format, style and types, changing nothing
 	$(BIN)/ruff format --check --quiet $(CODE)

@@ -37,6 +37,11 @@ def below(of: LogId, seq: int, packed: bytes) -> bytes:
     return entry_id(written(of, seq - 1, story(packed)))
 
 
+def signed(of: LogId, seq: int, packed: bytes) -> bool:
+    """Whether this is an entry of that log at that seq, as its signature would tell."""
+    return packed.startswith(entry(of, seq, ""))
+
+
 @dataclass(slots=True)
 class Disk:
     """Everything durable of one node."""
@@ -213,6 +218,9 @@ class Member(Node):
         of, start, stop = order.log, order.start, order.start + len(order.packed)
         if of in self.disk.frozen or self.fickle():
             self.refusals += 1
+            return RunDone(of, start, stop - start, False), []
+        if any(not signed(of, seq, each) for seq, each in enumerate(order.packed, start)):
+            self.refused.append((of, start))  # Out of order on the link, mentions can come to stand for other logs.
             return RunDone(of, start, stop - start, False), []
         state = self.frontier.states.get(of, EMPTY)
         link = order.prev or (state.tip if start == state.settled.top else b"")
