@@ -262,8 +262,8 @@ class Engine:
         self._end_talk(link)
         return self._links.close(link, reason)
 
-    def _end_talk(self, link: LinkId, *, keep: bool = True) -> None:
-        kept = self._talks.close(link, keep=keep)
+    def _end_talk(self, link: LinkId) -> None:
+        kept = self._talks.close(link)
         if kept is not None:
             self._pending.memories.update((kept,))
 
@@ -307,7 +307,7 @@ class Engine:
                     talk.wake = when
                     outputs.append(WakeAt(when))
                 case Hangup(reason):
-                    self._end_talk(link, keep=False)
+                    self._talks.broke(link, reason)
                     outputs += self._close(link, reason)
                 case _:
                     assert_never(order)

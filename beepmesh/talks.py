@@ -57,6 +57,7 @@ class Talks:
         self._watched = frozenset(watched)
         self._sources = Sources()
         self._talks: dict[LinkId, Talk] = {}
+        self._unlisted: set[bytes] = set()
         self._traffic: dict[LinkId, EntryTraffic] = {}
 
     def __getitem__(self, link: LinkId) -> Talk:
@@ -87,6 +88,7 @@ class Talks:
             sources=self._sources,
             number=link,
             watched=self._watched,
+            listed=talk.device not in self._unlisted,
         )
         talk.kept_at = now
         early, talk.early = talk.early, []
@@ -102,6 +104,13 @@ class Talks:
         self._sources.leave(link)
         memory = talk.session.memory() if talk is not None and talk.session is not None and keep else None
         return (talk.device, memory) if talk is not None and memory is not None else None
+
+    def broke(self, link: LinkId, reason: str) -> None:
+        """The peer broke the protocol; with one that knows another list the next session names every log in full."""
+        talk = self._talks.get(link)
+        if talk is not None and reason == "list-differs":
+            self._unlisted.add(talk.device)
+        self.close(link, keep=False)
 
     def close_all(self) -> None:
         """Without keeping anything: what the sessions believe is not what the disk holds."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
+from sync.feeds import FeedList
 from sync.frontier import Frontier
 from sync.limits import LOGS_MAX
 from sync.logs import LogId
@@ -31,8 +32,8 @@ def tag(feed: bytes, salt: bytes) -> bytes:
 class Names:
     """Both tables; each holds LOGS_MAX mentions at most, and later logs are named anew each time."""
 
-    def __init__(self, frontier: Frontier, salt: bytes) -> None:
-        self.feeds = frontier.feeds
+    def __init__(self, frontier: Frontier, salt: bytes, *, listed: bool = True) -> None:
+        self.feeds = frontier.feeds if listed else FeedList()
         """The organisation's list, as it was called when the session began; it may grow, and be replaced."""
         self.known = len(self.feeds)
         self.shared = 0

@@ -126,8 +126,11 @@ class Session:
         number: SessionId = 0,
         watched: Collection[bytes] = (),
         lanes: int = _ALL_LANES,
+        listed: bool = True,
     ) -> None:
-        """`salt` is the same at both ends and unknown before: of the link. `watched` are the feeds that PeerSettled is
+        """`listed`: whether feeds may be named by the organisation's list; not after `list-differs`.
+
+        `salt` is the same at both ends and unknown before: of the link. `watched` are the feeds that PeerSettled is
         told of. Sessions that share `sources` have different numbers."""
         assert record_bytes_max >= RECORD_BYTES_MIN
         self.entries_received = 0
@@ -135,7 +138,7 @@ class Session:
         # Records are told in powers of two.
         self._record_bytes_max = 1 << record_bytes_max.bit_length() - 1
         self._watched = frozenset(watched)
-        self._names = Names(frontier, salt)
+        self._names = Names(frontier, salt, listed=listed)
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
         self._push = Push(self._peer, self._names)

@@ -34,6 +34,7 @@ from beepmesh.store.contract import Batch, Committed, Statement
 from beepmesh.talks import TRAFFIC_MAX
 from beepmesh.trust.facts import FEED_PAGE, feed_page_data
 from beepmesh.trust.listing import Page
+from sync.feeds import FeedList
 from sync.logs import LogId
 from tests.engines import Cable, EngineNode, MemoryHome, Mesh, all_counts
 from tests.speaker import Speaker, chain
@@ -473,3 +474,19 @@ def test_pages_that_overtake_each_other_are_put_in_order() -> None:
     speaker.push(control, 2, entries[2:4], prev=entries[1].id)
     assert listed(late) == listed(hq)
     assert len(listed(late)) == 4
+
+
+def test_two_that_were_told_different_lists_name_everything_in_full_from_then_on() -> None:
+    mesh = Mesh("Headquarters", "Bilal")
+    hq, bilal = mesh.nodes
+    for number, node in enumerate((hq, bilal)):
+        node.home.roster._listing.feed_list = told = FeedList()
+        told.grow([bytes([number]) * 16])
+    mesh.connect(hq, bilal)
+    mesh.run()
+    assert "list-differs" in {**hq.counts, **bilal.counts}
+    mesh.connect(hq, bilal)
+    mesh.run()
+    hq.send("Bilal", "the same to both")
+    mesh.run()
+    assert bilal.texts() == ["the same to both"]
