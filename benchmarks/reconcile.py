@@ -1,4 +1,4 @@
-"""`python -m benchmarks reconcile [--quick] [--bars]`: what it costs two nodes to agree, what is asked, and what others need.
+"""`python -m benchmarks reconcile [--quick] [--bars]`: what it costs two nodes to agree, beside what others need.
 
 Real sessions with real records over modelled links: no processes and no network, so bytes, and seconds on a link, are
 the same at every run. JSON lines on standard output, one for each case and each bar; tables on the error output. Exit

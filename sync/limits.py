@@ -18,8 +18,8 @@ RANGES_MAX: Final = 1_024
 """Spans in one announced state or GONE: at most 10 kB, so one fits into any record. A log with more holes announces its
 lowest ones; the entries above them may then be pushed to us again, and are known when they come."""
 
-SPANS_MAX: Final = 262_144
-"""Spans we remember about one peer, all logs together, and logs: some 30 MB, or 110 MB if each is of another log.
+SPANS_MAX: Final = 131_072
+"""Spans we remember about one peer, all logs together, and logs: some 15 MB, or 55 MB if each is of another log.
 Beyond it we hang up."""
 
 STATES_BYTES_MAX: Final = 12_288

@@ -383,7 +383,8 @@ class Session:
         left = self._frontier.settled(event.log).gaps(event.start, event.start + event.count)
         if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
             self._peer.excuse(event.log, Ranges(left))
-            self._changed[event.log] = None
+            if reconciled(event.log):
+                self._changed[event.log] = None
 
     def _acknowledge(self, now: float, out: list[Output]) -> None:
         meeting = self._meeting

@@ -30,6 +30,7 @@ class Sharing:
         self._sources = sources
         self._number = number
         self._paused: dict[LogId, None] = {}
+        self._expected: set[LogId] = set()  # Awaited, and not paused.
         self._holds = False  # We have told the peer to hold, and not yet what it may push.
 
     def start(self) -> bool:
@@ -49,6 +50,7 @@ class Sharing:
         ours: list[LogId] = []
         for log in dict.fromkeys(flipped):
             view = self._peer.log(log)
+            self._expect(view)
             if not log.lane or not reconciled(log):
                 continue
             if log not in self._peer.awaited:
@@ -81,11 +83,12 @@ class Sharing:
             if view.paused:
                 self._pause(view, False)
                 out.append(Send(encode(Want(self._name(log), NOTHING))))
+                self.waits = False  # It is given as long as if it had just announced it.
 
     @property
     def awaits(self) -> bool:
         """Whether the peer has something for us that it is not stopped from pushing."""
-        return any(log not in self._paused for log in self._peer.awaited)
+        return bool(self._expected)
 
     @property
     def stands_by(self) -> bool:
@@ -122,6 +125,11 @@ class Sharing:
             self._paused[view.log] = None
         else:
             self._paused.pop(view.log, None)
+        self._expect(view)
+
+    def _expect(self, view: PeerLog) -> None:
+        expected = view.log in self._peer.awaited and not view.paused
+        (self._expected.add if expected else self._expected.discard)(view.log)
 
     def _name(self, log: LogId) -> LogRef:
         return self._names.mention(log, tagged=self._peer.knows_feed(log.feed))

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from dataclasses import replace
 from random import Random
 
-from sync.logs import LogId
+from sync.logs import LogId, view_digest
 from sync.memory import Memory
 from sync.ranges import NOTHING, Ranges
 from sync.session import (
@@ -297,7 +297,8 @@ class History(World):
     def live(self, actions: int) -> None:
         weights = {
             self.write: 30,
-            self.meet_someone: 22,
+            self.meet_someone: 20,
+            self.meet_all: 6 * self.several,
             self.cut_someone: 7,
             self.drop: 7,
             self.restart: 3,
@@ -356,7 +357,7 @@ class History(World):
     def write(self, member: Member) -> None:
         random = self.random
         own = LogId((member.feed + random.choice((0, 0, 1))).to_bytes(16), random.choice(LANES))
-        count = random.choice((1, 1, 1, 2, 3, 12))
+        count = random.choice((1, 1, 1, 2, 3, 12, 30))
         seq = member.next_own(own, count)
         size = random.choice((0, 0, 0, 3_000))
         if self.lagging and random.random() < 0.5:
@@ -388,6 +389,12 @@ class History(World):
             if self.random.random() < 0.3:
                 self.random.choice((self.write, self.drop, Member.learn_page))(self.random.choice((member, other)))
 
+    def meet_all(self, member: Member) -> None:
+        """All at once, and all may have the same for it."""
+        for other in self.members:
+            if other is not member and not any(line.other is other for line in self.lines if line.member is member):
+                self.join(member, other)
+
     def damage(self, member: Member) -> None:
         """Something of what is kept of peers is lost, old or wrong."""
         random = self.random
@@ -395,7 +402,7 @@ class History(World):
         if not memories:
             return
         name = random.choice(sorted(memories, key=str))
-        kind = random.randrange(4)
+        kind = random.randrange(5)
         old = [memory for each, whom, memory in self.old_memories if each is member and whom == name]
         if kind == 0:
             del memories[name]
@@ -405,8 +412,19 @@ class History(World):
                 memories[name] = memory
         elif kind == 2:
             memories[name] = replace(memories[name], views={})
-        else:
+        elif kind == 3:
             memories[name] = replace(memories[name], digest=bytes(32))
+        else:
+            self.mistake(member, name)
+
+    def mistake(self, member: Member, name: object) -> None:
+        """What is remembered hangs together and is wrong all the same."""
+        memory = member.recall(name)
+        if memory is not None and member.states:
+            of = self.random.choice(sorted(member.states))
+            wrong = replace(memory, views={**memory.views, of: Ranges(((0, self.random.randrange(1, 5)),))})
+            digest = view_digest(member.frontier.view_of(wrong))
+            member.disk.memories[name] = replace(wrong, digest=digest)
 
     def lose(self, member: Member) -> None:
         """Its disk is put back to what it was, or is a new one."""
