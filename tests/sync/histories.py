@@ -78,10 +78,16 @@ class Line(End):
         return self.whole and isinstance(self.peer, Line) and self.peer.whole
 
     def check_beliefs(self) -> None:
-        """Law 2."""
-        if self.session.memory() is not None:
-            for of in {*self.member.states, *self.other.states}:
-                self._believes(of, self.session._peer.holds(of))
+        """Law 2, and that all is known which is said to have been heard."""
+        memory = self.session.memory()
+        if memory is None or self.other.losses != self.losses or self.history.disorderly:
+            return
+        for of in {*self.member.states, *self.other.states}:
+            believed = self.session._peer.holds(of)
+            self._believes(of, believed)
+            changes = self.other.disk.changes.get(of)
+            if changes and changes[-1][0] <= memory.heard and of.lane != 3 and self.history.strict:
+                assert believed == changes[-1][1], f"{self} has heard of {of} only {believed.spans}"
 
     def _believes(self, of: LogId, settled: Ranges) -> None:
         if self.other.losses == self.losses and not self.history.disorderly:
