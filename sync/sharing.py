@@ -99,6 +99,7 @@ class Sharing:
         """What this peer may push after all, for it stood by for long and the source gave nothing of it meanwhile."""
         if not self.stands_by or now < self.progress + STALL_S:
             return []
+        self.progress = now  # What is not overdue yet is looked at again after as long.
         late = (log for log in self._paused if self._sources.take_over(log, self._number, now - STALL_S))
         return list(islice(late, TAKE_OVER_LOGS_MAX))
 

@@ -7,7 +7,7 @@ import pytest
 from sync.limits import STALL_S, TAKE_OVER_LOGS_MAX
 from sync.logs import LogId
 from sync.ranges import NOTHING
-from sync.session import TimeCame
+from sync.session import TimeCame, WakeAt
 from sync.sources import Sources
 from sync.wire import Gone, Hello, Stop, Vector, Want
 from tests.sync.pair import Node, World, first, holds, log, records, sent_entries
@@ -95,6 +95,16 @@ def test_a_log_that_its_source_is_giving_is_not_taken_over() -> None:
         other.world.now = peer.now
         other.tell(TimeCame())
     assert wants(other) == 1  # Of TWO.
+
+
+def test_who_stands_by_looks_at_what_is_overdue_from_time_to_time_and_not_at_once_again() -> None:
+    _, peer, other = two_links({ONE: 9})
+    for number in range(9):
+        peer.world.now = other.world.now = peer.now + STALL_S / 4
+        peer.say(run(ONE if not number else 0, number))
+        peer.work()
+        outputs = other.tell(TimeCame())
+        assert [output.when for output in outputs if isinstance(output, WakeAt) and output.when <= other.now] == []
 
 
 def test_a_peer_that_stands_by_takes_over_some_logs_at_a_time() -> None:
