@@ -37,7 +37,7 @@ _DISK_ENTRIES_MAX = 100_000
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks reconcile",
-        description="What it costs two nodes to agree, over modelled links. All of it takes some ten minutes.",
+        description="What it costs two nodes to agree, over modelled links. All of it takes some twenty minutes.",
     )
     parser.add_argument("--quick", action="store_true", help="small worlds only, in under a minute")
     parser.add_argument("--bars", action="store_true", help="only the figures it is judged by")
