@@ -34,7 +34,7 @@ from beepmesh.messages.content import Content, content_id, encode_content
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.lifetimes import LANE_URGENT, TTL_LONGEST, URGENT
 from beepmesh.store.contract import Draft, Fact, Sealing, Statement
-from beepmesh.trust.facts import FACT_BYTES_MAX, FEED_CERTIFICATE, FORK_PROOF
+from beepmesh.trust.facts import FACT_BYTES_MAX, FEED_CERTIFICATE, FEED_PAGE
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
 from sync import cbor
@@ -148,7 +148,7 @@ def decode_control(entry: Entry, control_keys: Iterable[bytes]) -> Fact:
         raise Refused("control-malformed", "body")
     data = _opened(body[1:], entry, control_keys)
     match _decoded(data):
-        case [int(kind), *_] if not isinstance(kind, bool) and FEED_CERTIFICATE < kind <= FORK_PROOF:
+        case [int(kind), *_] if not isinstance(kind, bool) and FEED_CERTIFICATE < kind <= FEED_PAGE:
             return Fact(entry.feed, entry.seq, kind, data)
         case _:
             raise Refused("control-malformed", "kind")

@@ -3,6 +3,9 @@
     [links]
     use = ["lan"]        # where `beepmesh run` looks for neighbours when nothing else is said
 
+    [storage]
+    megabytes = 2000     # what the store may take of the disk, in 10^6 bytes; 0: no limit
+
 Laws
 1. A key that is not known is refused, naming the nearest one that is: a misspelt setting that is silently ignored is
    found out in the field.
@@ -14,7 +17,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +27,12 @@ FILE_NAME: Final = "config.toml"
 FILE_BYTES_MAX: Final = 65_536  # A hand-written file of five lines; anything larger is something else.
 SPECS_MAX: Final = 16  # More links than any machine has radios.
 SPEC_LENGTH_MAX: Final = 256  # A URL with a host name of the longest kind.
+MEGABYTES_MIN: Final = 10  # Less does not hold the certificates of an organisation of a thousand.
+MEGABYTES_MAX: Final = 1_000_000  # A terabyte: no SQLite file of ours was ever tried beyond it.
 
 _DEFAULT: Final = "default"
 
-Value = tuple[str, ...]
+Value = tuple[str, ...] | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,12 @@ class Config:
     """All settings of one device."""
 
     links_use: tuple[str, ...] = ("lan",)
+    storage_megabytes: int = 2_000
     sources: tuple[tuple[str, str], ...] = ()  # (key, file), for the keys that a file set
 
     def effective(self) -> list[Setting]:
         """Every key with its value and where that came from, in the order of the list above."""
-        values: dict[str, Value] = {"links.use": self.links_use}
+        values: dict[str, Value] = {"links.use": self.links_use, "storage.megabytes": self.storage_megabytes}
         assert values.keys() == _READERS.keys()
         sources = dict(self.sources)
         return [Setting(key, value, sources.get(key, _DEFAULT)) for key, value in values.items()]
@@ -78,8 +84,10 @@ def parse(data: bytes, source: str) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise HomeProblem(f"The settings {source} are not TOML: {error}.") from None
     given = _flattened(tables, source)
-    values = {key: _READERS[key](value, f"{key} in {source}") for key, value in given.items()}
-    return Config(values.get("links.use", Config().links_use), tuple((key, source) for key in values))
+    config = Config(sources=tuple((key, source) for key in given))
+    for key, value in given.items():
+        config = _READERS[key](config, value, f"{key} in {source}")
+    return config
 
 
 def _flattened(tables: Mapping[str, object], source: str) -> dict[str, object]:
@@ -110,16 +118,24 @@ def _shown(key: str) -> str:
     return ascii(key) if len(key) <= 64 else ascii(key[:64]) + "..."
 
 
-def _specs(value: object, where: str) -> Value:
+def _specs(config: Config, value: object, where: str) -> Config:
     if not isinstance(value, list) or len(value) > SPECS_MAX:
         raise HomeProblem(f'{where} must be a list of at most {SPECS_MAX} links, such as ["lan"].')
     specs = tuple(item for item in value if isinstance(item, str) and 0 < len(item) <= SPEC_LENGTH_MAX)
     if len(specs) != len(value):
         raise HomeProblem(f'{where} must hold links as text, such as "lan" or "tcp:192.0.2.7:7700".')
-    return tuple(dict.fromkeys(specs))
+    return replace(config, links_use=tuple(dict.fromkeys(specs)))
 
 
-# Every key, with the function that checks its value.
-_READERS: Final[dict[str, Callable[[object, str], Value]]] = {
+def _megabytes(config: Config, value: object, where: str) -> Config:
+    # In Python true is a number.
+    if type(value) is not int or (value and not MEGABYTES_MIN <= value <= MEGABYTES_MAX):
+        raise HomeProblem(f"{where} must be a whole number, {MEGABYTES_MIN} to {MEGABYTES_MAX}, or 0 for no limit.")
+    return replace(config, storage_megabytes=value)
+
+
+# Every key, with the function that checks its value and sets it.
+_READERS: Final[dict[str, Callable[[Config, object, str], Config]]] = {
     "links.use": _specs,
+    "storage.megabytes": _megabytes,
 }

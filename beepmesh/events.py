@@ -11,8 +11,11 @@ from typing import TypeAlias
 
 from beepmesh.channel import Door
 from beepmesh.messages.inbox import Payload
+from beepmesh.proving import Offer, Proof
 from beepmesh.store.contract import Batch, Committed, Fork, ReadResult
+from sync.limits import RUN_BYTES_MAX
 from sync.logs import LogId, LogState
+from sync.memory import Memory
 
 LinkId: TypeAlias = int
 
@@ -43,11 +46,26 @@ class LinkDown:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkDrained:
+    """The answer to `TellDrained`."""
+
+    link: LinkId
+
+
+@dataclass(frozen=True, slots=True)
 class EntriesRead:
     """The answer to `ReadEntries`."""
 
     order: ReadEntries
     result: ReadResult
+
+
+@dataclass(frozen=True, slots=True)
+class RunsProved:
+    """The answer to `ProveRuns`: a proof for each offer, in their order."""
+
+    order: ProveRuns
+    proofs: tuple[Proof, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +84,20 @@ class BatchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerRecalled:
+    """The answer to `RecallPeer`."""
+
+    order: RecallPeer
+    memory: Memory | None
+
+
+@dataclass(frozen=True, slots=True)
 class HomeChanged:
     """Somebody else on this home (a command, or our own desk) wrote to these logs."""
 
     states: dict[LogId, LogState]
+    version: int
+    """The change number up to which nothing is missing, once these are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +125,13 @@ Input: TypeAlias = (
     LinkUp
     | FrameReceived
     | LinkDown
+    | LinkDrained
     | EntriesRead
+    | RunsProved
     | BatchCommitted
     | BatchFailed
     | HomeChanged
+    | PeerRecalled
     | Reopened
     | AdmissionDecided
     | TimeCame
@@ -114,6 +145,14 @@ class SendFrames:
 
 
 @dataclass(frozen=True, slots=True)
+class TellDrained:
+    """Give LinkDrained once, when all frames given for this link before have left this process, as far as the link can
+    tell. A link that ends before gives only LinkDown."""
+
+    link: LinkId
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """Close the link once what was sent before has left. `reason` is counted by whoever gave the order."""
 
@@ -121,6 +160,19 @@ class HangUp:
     reason: str
     device: bytes = b""
     """Whose link it was, where that was proved: a duplicate of a good link is no failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecallPeer:
+    """What is kept of this device: `Store.recall`."""
+
+    link: LinkId
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RenewEpoch:
+    """Our disk is older than what a peer has heard of us: `Store.renew_epoch`, and tell `Engine.renew_epoch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +185,16 @@ class ReadEntries:
     stop: int
     bytes_max: int
     with_prev: bool
+    run_bytes_max: int = RUN_BYTES_MAX
+    """Only for whoever cuts what was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProveRuns:
+    """Check the signatures of these runs, each from a link, by `proving.prove`, off the loop. No commit is ordered
+    before the answer."""
+
+    offers: tuple[tuple[LinkId, Offer], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +238,11 @@ class ProveForks:
 @dataclass(frozen=True, slots=True)
 class SealWaiting:
     """Prekeys or devices have come for which messages may wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListFeeds:
+    """Devices have come, and this one keeps the organisation's list of feeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,14 +295,19 @@ class JoinDecided:
 Told: TypeAlias = PeerJoined | PeerLeft | MessageArrived | LevelReached | JoinDecided
 Output: TypeAlias = (
     SendFrames
+    | TellDrained
     | HangUp
+    | RecallPeer
+    | RenewEpoch
     | ReadEntries
+    | ProveRuns
     | ReopenEntries
     | Commit
     | Admit
     | WriteReceipts
     | ProveForks
     | SealWaiting
+    | ListFeeds
     | WakeAt
     | Told
 )

@@ -43,6 +43,12 @@ def fork_in(fact: Fact, roster: Roster) -> Fork:
     feed = roster.feed(first.feed)
     if feed is None or not contradict(first, second):
         raise Refused("fork-proof", "no contradiction")
-    if not (verify_entry(feed.public, first) and verify_entry(feed.public, second)):
+    fork = Fork(first, second)
+    if not proves(fork, feed.public):
         raise Refused("fork-proof", "signature")
-    return Fork(first, second)
+    return fork
+
+
+def proves(fork: Fork, public: bytes) -> bool:
+    """Whether the author signed both halves: what is held may be true and yet have a spoiled signature."""
+    return verify_entry(public, fork.first) and verify_entry(public, fork.second)

@@ -58,6 +58,8 @@ class Refreshed:
     """What has been written on this home, by any process, since the last look."""
 
     states: dict[LogId, LogState]
+    version: int
+    """The change number up to which they are everything."""
     facts: tuple[Fact, ...]
     """Those that the roster has learned just now. What `commit` wrote it knew already, and some are told again."""
     identity_changed: bool
@@ -132,6 +134,7 @@ class Home:
             # A new one would begin our logs again: two beginnings are what a thief's copy looks like.
             raise HomeProblem(f"The store {path / STORE_NAME} is missing. Put it back, or join again in a new home.")
         store = open_store(path, keystore.subkey(_COLUMNS_LABEL))
+        store.limit(config.storage_megabytes * 1_000_000 or None)
         try:
             return cls(path, keystore, passphrase, store, config)
         except BaseException:
@@ -259,7 +262,7 @@ class Home:
         facts = self._learn_facts() if any(log.lane == 0 for log in fresh) else ()
         self._reread_identity()
         told, self._identity_told = self._identity_told, self.identity
-        return Refreshed(fresh, facts, self.identity is not told)
+        return Refreshed(fresh, changes.version, facts, self.identity is not told)
 
     def unopened(self) -> tuple[ReadResult, ...]:
         """The entries that nobody here could open yet, each as it is read from the store."""

@@ -33,6 +33,8 @@ class Welcomed:
 
     link: LinkId
     device: bytes
+    salt: bytes
+    """32 B that both ends know and nobody could know before: the handshake's hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,9 @@ class Links:
             happened += self.close(other_id, "duplicate-link")
         link.deadline = float("inf")
         self._by_device[device] = link_id
-        happened += [PeerJoined(link_id, device, link.up.transport, link.up.address), Welcomed(link_id, device)]
+        assert link.introduction is not None
+        salt = link.introduction.secured.handshake_hash
+        happened += [PeerJoined(link_id, device, link.up.transport, link.up.address), Welcomed(link_id, device, salt)]
         early, link.early, link.early_bytes = link.early, [], 0
         return happened + [Said(link_id, data) for data in early]
 

@@ -6,7 +6,7 @@ Law: a member who asks and never reads fills no memory and holds no link that wa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,7 +37,8 @@ class Port:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     sent_bytes: int = 0
     received_bytes: int = 0
-    _outgoing: deque[bytes] = field(default_factory=deque)
+    _outgoing: deque[bytes | Callable[[], None]] = field(default_factory=deque)
+    """Frames, and between them whom to tell when those before have left."""
     _unread_bytes: int = 0
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _closing: bool = False
@@ -53,6 +54,11 @@ class Port:
         self.scope.cancel()
         return False
 
+    def tell_drained(self, tell: Callable[[], None]) -> None:
+        """Call it once, when all frames given so far have left this process, as far as the link can tell."""
+        self._outgoing.append(tell)
+        self._wake.set()
+
     def hang_up(self) -> None:
         """End the link when what waits has left, or soon if it does not."""
         self._closing = True
@@ -64,10 +70,14 @@ class Port:
         with suppress(LinkBroken):
             while True:
                 while self._outgoing:
-                    frame = self._outgoing.popleft()
-                    self.sent_bytes += len(frame)
-                    await self.link.send(frame)
-                    self._unread_bytes -= len(frame)
+                    item = self._outgoing.popleft()
+                    if not isinstance(item, bytes):
+                        await self.link.drained()
+                        item()
+                        continue
+                    self.sent_bytes += len(item)
+                    await self.link.send(item)
+                    self._unread_bytes -= len(item)
                 if self._closing:
                     await self.link.aclose()
                     return

@@ -15,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from typing import Final, ParamSpec, TypeVar
 
@@ -23,6 +24,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from beepmesh import admission, upkeep
+from beepmesh.asking import Asked, answer, is_quick, unanswered
 from beepmesh.author import control_draft
 from beepmesh.channel import Door
 from beepmesh.engine import Engine
@@ -30,10 +32,7 @@ from beepmesh.errors import HomeProblem
 from beepmesh.events import (
     AdmissionDecided,
     Admit,
-    BatchCommitted,
-    BatchFailed,
     Commit,
-    EntriesRead,
     FrameReceived,
     HangUp,
     HomeChanged,
@@ -41,17 +40,21 @@ from beepmesh.events import (
     JoinDecided,
     LevelReached,
     LinkDown,
+    LinkDrained,
     LinkUp,
+    ListFeeds,
     MessageArrived,
     Output,
     PeerJoined,
     PeerLeft,
     ProveForks,
     ReadEntries,
+    RenewEpoch,
     Reopened,
     ReopenEntries,
     SealWaiting,
     SendFrames,
+    TellDrained,
     Told,
     WakeAt,
     WriteReceipts,
@@ -65,10 +68,12 @@ from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
 from beepmesh.trust.enrol import join_check_digits
 from beepmesh.waking import drain, wake_socket
+from sync.frontier import Frontier
 from transports.link import Link, LinkBroken, Transport
 
 EVENTS_A_ROUND: Final = 256  # Enough to fill a commit, few enough that an alert waits for one commit at most.
 QUEUE_MAX: Final = 1024  # Frames waiting for the engine; above that links are not read.
+LIST_DELAY_S: Final = 60.0  # A page costs 113 B beside its feeds: those who join together share one.
 RECEIPT_DELAY_S: Final = 0.01  # Messages that come together are acknowledged in one entry.
 REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
@@ -99,7 +104,7 @@ class Shell:
         self._doors: tuple[Door, ...] = ()
         self._listeners: list[Callable[[Told], None]] = []
         self._tasks: TaskGroup | None = None
-        self._receipts_due = False
+        self._receipts_due = self._listing_due = False
         self._failures_counted: Counter[str] = Counter()
         self._transports: list[Transport] = []
         self.disk_trouble = ""
@@ -172,7 +177,18 @@ class Shell:
                     await tasks.start(transport.serve, self._welcome)
                 if ready is not None:
                     await ready()
-                await anyio.sleep_forever()
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self._farewell()
+
+    async def _farewell(self) -> None:
+        """Keep what the next meetings need to be short."""
+        async with self._home_lock:
+            for order in self._engine.farewell():
+                if isinstance(order, Commit):
+                    await self._ask(order)
 
     # Links.
 
@@ -233,8 +249,8 @@ class Shell:
         orders = deque(outputs)
         while orders:
             order = orders.popleft()
-            if isinstance(order, Commit | ReadEntries | ReopenEntries):
-                answer = await self._ask_store(order)
+            if isinstance(order, Asked):
+                answer = await self._ask(order)
                 orders.extend(self._engine.handle(answer, time.monotonic()))
                 orders.extend(self._engine.flush())
             elif isinstance(order, Admit):
@@ -248,6 +264,9 @@ class Shell:
                 if port := self._ports.get(number):
                     if not port.send(frames):
                         self._engine.count("never-read")
+            case TellDrained(number):
+                if port := self._ports.get(number):
+                    port.tell_drained(partial(self._post, LinkDrained(number)))
             case HangUp(number, _, device):
                 if port := self._ports.get(number):
                     if device:
@@ -259,6 +278,10 @@ class Shell:
                 self._start(self._receipts_soon)
             case SealWaiting():
                 self._start(self._seal_waiting)
+            case RenewEpoch():
+                self._start(self._renew_epoch)
+            case ListFeeds():
+                self._start(self._list_feeds_soon)
             case ProveForks(forks):
                 self._start(self._prove_forks, forks)
             case PeerJoined(number, device, _, _):
@@ -271,41 +294,19 @@ class Shell:
             case _:
                 raise AssertionError(order)
 
-    async def _ask_store(self, order: Commit | ReadEntries | ReopenEntries) -> Input:
-        store = self.home.store
+    async def _ask(self, order: Asked) -> Input:
+        if is_quick(order):
+            return answer(self.home, order, _wall_ms())
         try:
-            match order:
-                case Commit(batch):
-                    result = await to_thread.run_sync(
-                        lambda: store.commit(batch, keys=self.home.keys(), now_ms=self.home.dated_ms(_wall_ms())),
-                        limiter=self._thread,
-                    )
-                    self.disk_trouble = ""
-                    return BatchCommitted(batch, result)
-                case ReadEntries(_, log, start, stop, bytes_max, with_prev):
-                    read = await to_thread.run_sync(
-                        lambda: store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev),
-                        limiter=self._thread,
-                    )
-                    return EntriesRead(order, read)
-                case ReopenEntries():
-                    entries = await to_thread.run_sync(self.home.unopened, limiter=self._thread)
-                    return Reopened(order, entries)
+            answered = await to_thread.run_sync(answer, self.home, order, _wall_ms(), limiter=self._thread)
         except StoreProblem as problem:
             self.disk_trouble = str(problem)
-            return self._unanswered(order, problem)
-
-    def _unanswered(self, order: Commit | ReadEntries | ReopenEntries, problem: StoreProblem) -> Input:
-        match order:
-            case Commit():
-                return BatchFailed(problem.reason)
-            case ReadEntries(number):
-                # Its session cannot go on without an answer; the next one asks again.
-                if port := self._ports.get(number):
-                    port.hang_up()
-                return LinkDown(number, "closed-here")
-            case ReopenEntries():
-                return Reopened(order, ())  # They are tried again when the node starts.
+            if isinstance(order, ReadEntries) and (port := self._ports.get(order.link)):
+                port.hang_up()
+            return unanswered(order, problem)
+        if isinstance(order, Commit):
+            self.disk_trouble = ""
+        return answered
 
     def _tell(self, told: Told) -> None:
         for listener in self._listeners:
@@ -330,6 +331,19 @@ class Shell:
 
     async def _seal_waiting(self) -> None:
         await self._try(upkeep.seal_waiting, self.home, _wall_ms())
+
+    async def _renew_epoch(self) -> None:
+        async with self._home_lock:
+            with suppress(StoreProblem):
+                self._engine.renew_epoch(await to_thread.run_sync(self.home.store.renew_epoch, limiter=self._thread))
+
+    async def _list_feeds_soon(self) -> None:
+        if self._listing_due:
+            return
+        self._listing_due = True
+        await anyio.sleep(LIST_DELAY_S)
+        self._listing_due = False
+        await self._try(upkeep.list_feeds, self.home, _wall_ms())
 
     async def _prove_forks(self, forks: tuple[Fork, ...]) -> None:
         drafts = tuple(control_draft(fork_statement(fork), self.home.identity) for fork in forks)
@@ -373,8 +387,8 @@ class Shell:
         fresh = await to_thread.run_sync(self.home.refresh, limiter=self._thread)
         if fresh.identity_changed:
             self._engine.renew(self.home.identity)
-        if fresh.states:
-            self._post(HomeChanged(fresh.states))
+        if fresh.states or fresh.version > self._engine.upto:
+            self._post(HomeChanged(fresh.states, fresh.version))
 
     async def _watch(self, wake: socket.socket | None) -> None:
         while True:
@@ -421,6 +435,7 @@ class Shell:
                 upkeep.renew_certificates,
                 upkeep.rotate_prekeys,
                 upkeep.expire,
+                upkeep.list_feeds,
                 upkeep.seal_waiting,
                 receipts_due,
             )
@@ -445,9 +460,18 @@ def _engine_of(home: Home) -> Engine:
     return Engine(
         identity=home.identity,
         roster=home.roster,
-        states=home.store.states(),
+        frontier=frontier_of(home),
         frozen=home.store.frozen(),
         believed_s=lambda: home.believed_s(_wall_ms()),
         wall_ms=_wall_ms,
         entropy=os.urandom,
     )
+
+
+def frontier_of(home: Home) -> Frontier:
+    """Everything that home has settled, as its engine starts with it."""
+    changes = home.store.changed_since(0)
+    states = ((log, state, changes.numbers[log]) for log, state in changes.states.items())
+    frontier = Frontier(home.store.epoch(), home.roster.feed_list, states, home.store.frozen())
+    frontier.upto = changes.version
+    return frontier

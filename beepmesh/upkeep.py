@@ -1,4 +1,5 @@
-"""What a device owes to the passing of days: fresh prekeys and no old ones, waiting messages sealed, old bodies erased.
+"""What a device owes to the passing of days: fresh prekeys and no old ones, waiting messages sealed, old bodies erased,
+and, where it keeps the organisation's list of feeds, new ones written there.
 
 Each may be repeated without harm, and cut off at any moment by a power cut: the next call does what is left.
 """
@@ -9,16 +10,19 @@ import os
 from typing import Final
 
 from beepmesh.author import Composed, compose, control_draft, feed_certificate_draft, sealable_devices
+from beepmesh.crypto.certificates import DAY_S
 from beepmesh.crypto.prekeys import HeldPrekey, PrekeyBundle, decode_bundle, sign_bundle
 from beepmesh.errors import NotAllowed
 from beepmesh.home import Home, first_statements
 from beepmesh.messages.content import Receipts, decode_content
 from beepmesh.store.contract import Batch, Draft, Statement, Unsealed
-from beepmesh.trust.facts import PREKEY_BUNDLE, parts_of, prekey_bundle_data
+from beepmesh.trust.facts import FEED_PAGE, PREKEY_BUNDLE, feed_page_data, parts_of, prekey_bundle_data
+from beepmesh.trust.listing import due
 from beepmesh.trust.renewal import renew_own
 
 RENEWAL_S: Final = 30 * 86_400  # Certificates last 90 d: whoever hears of us every other month keeps us.
 SEALED_MAX: Final = 64  # Entries made in one transaction: at most 0.7 s for which other processes wait.
+_LISTED_ON: Final = "feeds/listed-on"  # The day on which message feeds were listed last.
 
 
 def rotate_prekeys(home: Home, now_ms: int) -> bool:
@@ -80,6 +84,26 @@ def seal_waiting(home: Home, now_ms: int) -> int:
             total += _write(home, drafts, now_ms)
             drafts = []
     return total + _write(home, drafts, now_ms)
+
+
+def list_feeds(home: Home, now_ms: int) -> int:
+    """Where this device keeps the organisation's list: write down the feeds that are due; returns how many.
+
+    Only the node of a home may call it: two processes at once would number different feeds alike. Raises StoreProblem.
+    """
+    identity, roster, store = home.identity, home.roster, home.store
+    if not roster.keeps_list(identity.device):
+        return 0
+    today = home.believed_s(now_ms) // DAY_S
+    is_open = store.get(_LISTED_ON) != today.to_bytes(4)
+    pages = due(roster.feed_list, roster.devices(), roster.message_feeds() if is_open else None, today)
+    feeds = [feed for page in pages for feed in page.feeds]
+    if feeds:
+        statements = [Statement(FEED_PAGE, feed_page_data(*page.encode())) for page in pages]
+        home.commit(Batch(drafts=tuple(control_draft(said, identity) for said in statements)), now_ms)
+        if any(roster.device(feed) is None for feed in feeds):
+            store.put(_LISTED_ON, today.to_bytes(4))
+    return len(feeds)
 
 
 def expire(home: Home, now_ms: int) -> int:

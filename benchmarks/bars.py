@@ -71,3 +71,7 @@ IDLE: Final = Bar(
 ALONE: Final = Bar(
     {"name": "LXMF 1.2.1 (proof of work, cost 16)", "cpu_ms_per_message": 16_600}, {"cpu_ms_per_message_max": 2}
 )
+BIG_STORE: Final = Bar(
+    {"name": "nobody else was measured"},
+    {"open_s_max": 1, "changed_since_0_ms_max": 30, "hello_ms_max": 10},
+)

@@ -41,6 +41,9 @@ class CountedLink(Link):
         self._frames.append(Frame(True, len(item)))
         await self._link.send(item)
 
+    async def drained(self) -> None:
+        await self._link.drained()
+
     async def aclose(self) -> None:
         await self._link.aclose()
 

@@ -49,7 +49,7 @@ def table(lines: Iterable[Line]) -> str:
     rows = [("", "figure", "here", "target", "", "best peer")]
     for line in lines:
         (_, name), *values = line.bar.peer.items()
-        peer = f"{name}: " + ", ".join(f"{figure} {_grouped(value)}" for figure, value in values)
+        peer = ": ".join([str(name), *filter(None, [", ".join(f"{of} {_grouped(value)}" for of, value in values)])])
         judged = [(*item, "", line.missed) for item in line.bar.target.items()]
         judged += [(*item, "first: ", line.missed_first) for item in line.bar.first_target.items()]
         for number, (bound, limit, which, missed_here) in enumerate(judged):

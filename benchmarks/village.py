@@ -1,9 +1,10 @@
 """Homes for the workloads, made in this process without any network, once for each run, and copied for each use.
 
-One organisation: Keeper founded it; Author0 to Author9, Relay and Recipient were let in. There are three stages:
+One organisation: Keeper founded it two days ago; Author0 to Author9, Relay and Recipient were let in then. There are
+three stages:
 
     fresh       just let in: holds its own first entries only
-    known       everybody holds everybody's certificates and prekeys
+    known       everybody holds everybody's certificates and prekeys, and Keeper's list of all feeds
     filled      known, and Keeper holds so many messages, written by the ten authors to Recipient
 
 A copy of a home is the same device twice, so no two copies of one home may meet: each workload uses copies of its own.
@@ -25,8 +26,10 @@ from beepmesh.messages.content import ID_BYTES, Text
 from beepmesh.messages.entry import pack
 from beepmesh.messages.lifetimes import ROUTINE, TTL_DEFAULT, lane_of
 from beepmesh.posting import Posting, post
+from beepmesh.proving import prove
 from beepmesh.store.contract import Batch
 from beepmesh.testing import admit
+from beepmesh.upkeep import list_feeds
 from sync.logs import LogState
 from sync.ranges import Ranges
 
@@ -36,6 +39,7 @@ RELAY: Final = "Relay"
 RECIPIENT: Final = "Recipient"
 AUTHORS: Final = tuple(f"Author{number}" for number in range(10))
 EVERYBODY: Final = (KEEPER, RELAY, RECIPIENT, *AUTHORS)
+_AGE_MS: Final = 2 * 86_400_000  # Message feeds are listed a day after they were vouched for.
 _POSTED_AT_ONCE: Final = 100
 _READ_BYTES: Final = 1 << 20
 
@@ -76,7 +80,7 @@ class Village:
     def _found(self) -> None:
         if (self._folder / "fresh").exists():
             return
-        folder, now_ms = self._folder / "fresh", _now_ms()
+        folder, now_ms = self._folder / "fresh", _now_ms() - _AGE_MS
         with Home.found(folder / KEEPER, ORGANISATION, KEEPER, None, now_ms) as keeper:
             for name in EVERYBODY[1:]:
                 admit(keeper, folder / name, name, now_ms=now_ms).close()
@@ -90,6 +94,7 @@ class Village:
             for name in EVERYBODY[1:]:
                 with Home.open(self._folder / "known" / name) as home:
                     carry(home, keeper)
+            list_feeds(keeper, _now_ms())
             for name in EVERYBODY[1:]:
                 with Home.open(self._folder / "known" / name) as home:
                     carry(keeper, home)
@@ -151,8 +156,10 @@ def carry(source: Home, target: Home) -> None:
     for log, state in sorted(source.store.states().items(), key=lambda item: (item[0].lane, item[0].feed)):
         while (start := held.get(log, _NOTHING).settled.top) < state.settled.top:
             read = source.store.read(log, start, state.settled.top, bytes_max=_READ_BYTES, with_prev=True)
-            taken = intake.take(log, start, read.prev, [pack(entry) for entry in read.entries], now_ms // 1_000)
-            batch = Batch(entries=tuple(taken.entries), facts=tuple(taken.facts))
+            offer = intake.judge(log, start, read.prev, [pack(entry) for entry in read.entries], now_ms // 1_000)
+            (proof,) = prove([offer], target.store.read)
+            taken = intake.take(offer, proof, now_ms // 1_000)
+            batch = Batch(entries=tuple(taken.entries), facts=tuple(taken.facts), proved=taken.proved)
             held.update(target.store.commit(batch, keys=target.keys(), now_ms=now_ms).states)
             intake.committed()
 

@@ -67,7 +67,8 @@ class SourceFree:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """We want these entries of a log from this peer, in whatever lane: the only way for bulk to come."""
+    """We want these entries of a log from this peer, in whatever lane, settled here or not: the only way for bulk to
+    come, and to see the peer's branch of a forked log. 1 to RANGES_MAX spans."""
 
     log: LogId
     seqs: Ranges

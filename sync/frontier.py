@@ -8,6 +8,7 @@ Law 2: every state with a change number up to `upto` is here. A number beyond it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 
 from sync.feeds import FeedList
 from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, LogState, chain, leaf, reconciled, root
@@ -36,6 +37,7 @@ class Frontier:
         self._chains = 0
         self._tipless = 0
         self._numbers: dict[LogId, int] = {}
+        self._newest = 0
         self._frozen = set(frozen)
         for log, state, number in states:
             self.change({log: state}, number)
@@ -56,6 +58,9 @@ class Frontier:
             self._numbers[log] = number
         self.positions %= SUM_MODULUS
         self._chains %= SUM_MODULUS
+        if number < self._newest:  # Another process wrote it, before what is here already.
+            self._numbers = dict(sorted(self._numbers.items(), key=itemgetter(1)))
+        self._newest = max(number, self._newest)
         return before
 
     def freeze(self, log: LogId) -> None:

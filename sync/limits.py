@@ -18,21 +18,26 @@ RANGES_MAX: Final = 1_024
 """Spans in one announced state or GONE: at most 10 kB, so one fits into any record. A log with more holes announces its
 lowest ones; the entries above them may then be pushed to us again, and are known when they come."""
 
-SPANS_MAX: Final = 262_144
-"""Spans we remember about one peer, all logs together: about 32 MB. Beyond it we hang up."""
+SPANS_MAX: Final = 131_072
+"""Spans we remember about one peer, all logs together, and logs: some 15 MB, or 55 MB if each is of another log.
+Beyond it we hang up."""
 
 STATES_BYTES_MAX: Final = 12_288
 """About what one part of STATES or VECTOR says before it is deflated (a sender's rule): a record of this size delays an
 urgent entry by seconds on a 1 kB/s link, not by minutes."""
 
-PLAIN_BYTES_MAX: Final = 262_144
-"""What a deflated part may come to. A lying peer gets no more memory out of us than this for a record."""
+PLAIN_BYTES_MAX: Final = 98_304
+"""What a deflated part may come to: LOGS_MAX zeros of a dense column, and as much as fits into a record. A lying peer
+gets some 6 MB and 70 ms out of us for a record of 200 B, and no more."""
 
 ZIP_BYTES_MIN: Final = 64
 """Below it deflating gains nothing."""
 
 DELTA_BYTES_MAX: Final = 4_096
 """A delta beyond this is not sent unasked: where two have heard the same from others, a sketch is smaller."""
+
+DELTA_PART: Final = 4
+"""But for a delta that takes a quarter or less of what everything would: where they have not, a sketch is given up."""
 
 VECTOR_BYTES_MAX: Final = 4_096
 """The same for a vector of everything: beyond it a sketch is tried first."""
@@ -43,11 +48,21 @@ SYMBOLS_FIRST: Final = 96
 SYMBOLS_MAX: Final = 8_192
 """Coded symbols of one sketch: some 100 kB. Beyond it, or beyond what a VECTOR would cost, it is given up."""
 
+SYMBOLS_MORE_MAX: Final = 960
+"""Coded symbols asked for at once: 16 kB if each took the most it can, so they fit into any record."""
+
 SYMBOL_BYTES: Final = 13
 """About what one of them takes."""
 
+SYMBOLS_PER_ITEM: Final = 1.6
+"""How many are asked for by somebody who guesses how many items differ: 1.4 are enough on the average, and guesses are
+mostly within a third. Once more is asked in one meeting of five; doubling took a fifth more bytes, and more answers."""
+
 HASHES_MAX: Final = 8_192
 """Items of a sketch asked back by their hash."""
+
+STOP_LOGS_MAX: Final = 512
+"""Logs of one STOP, so that it fits into any record though each is named in full (a sender's rule)."""
 
 RUN_ENTRIES_MAX: Final = 8
 """So that an urgent entry waits for eight others at most; their shared header is 1 B for each by then."""
@@ -73,7 +88,10 @@ LINK_FAST_S, LINK_SLOW_S = 0.05, 0.25
 ACK_RUNS_MAX: Final = 16
 """Processed runs after which an ACK leaves at once: a quarter of the window, so the pusher never stands still."""
 
-ACK_DELAY_S: Final = 0.2
+ACK_BYTES_MAX: Final = 131_072
+"""The same in packed bytes of these runs and those that are being taken."""
+
+ACK_DELAY_S: Final = 0.5
 """How long an ACK waits for company otherwise."""
 
 HEARD_ACKS_MAX: Final = 4
@@ -84,6 +102,9 @@ UNTOLD_LOGS_MAX: Final = 32
 
 STALL_S: Final = 30.0
 """A peer that has something for us and pushes nothing for so long is not waited for, and another may push it."""
+
+TAKE_OVER_LOGS_MAX: Final = 64
+"""Logs that a peer takes over at once from one that gives nothing of them."""
 
 READ_ENTRIES_MAX: Final = 64
 """Entries asked of the store at once: eight runs for one query."""

@@ -12,28 +12,39 @@ Law 3: whatever is wrong with what was remembered leads to the form that needs n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
 from sync.limits import (
-    DELTA_BYTES_MAX,
     LANES,
-    RANGES_MAX,
     SPANS_MAX,
-    STATES_BYTES_MAX,
+    SYMBOL_BYTES,
+    SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
-    ZIP_BYTES_MIN,
 )
-from sync.logs import NO_CHAIN, LogId, leaf, reconciled, root, view_digest
+from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, leaf, root, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
 from sync.peer import Peer, PeerLog
 from sync.ranges import Ranges
-from sync.refs import Listed
 from sync.sketching import Sketching
-from sync.wire import WIRE_VERSION, Ask, Hello, Remembered, Sketch, Sketched, State, States, Vector, encode
+from sync.telling import Telling, told_in
+from sync.wire import (
+    CHECK_ROOT_BYTES,
+    WIRE_VERSION,
+    Ask,
+    Check,
+    Hello,
+    Remembered,
+    Sketch,
+    Sketched,
+    State,
+    States,
+    Vector,
+    encode,
+)
 
 _EPOCH_CHECK = 0xFFFF
 
@@ -62,21 +73,27 @@ class Meeting:
         self._root = b""
         self._chain = b""
         self._upto = 0
-        self._feeds_known = 0
-        self._delta: list[LogId] | None = None
+        self._delta: list[LogId] | None = None  # What was told with our HELLO, if anything was.
         self._delta_expected = False
         self._deaf = False  # A delta comes that builds on what we do not remember: it is not read.
         self._needed = False  # The peer must be told everything.
-        self._spoken = self._was_asked = False
+        self._spoken = self._was_asked = self._rechecked = False
         self._heard_states: dict[LogId, Ranges] = {}
         self._vector: dict[LogId, Ranges] = {}
         self._vector_lane = 0
+        self._parts_spans = 0
+        self._telling = Telling(frontier, names, peer)
         self._sketching = Sketching(frontier, salt)
 
     @property
     def told(self) -> bool:
         """Whether the peer has been told what it needs, as far as it has said."""
         return self.hello is not None and not self._needed
+
+    @property
+    def differed(self) -> bool:
+        """Whether the two had not settled the same when they met: then their HELLOs said nothing of forks."""
+        return self.hello is not None and self.hello.root != self._root
 
     @property
     def known(self) -> bool:
@@ -92,37 +109,38 @@ class Meeting:
             memory = None
         self._memory = memory
         self._root, self._chain, self._upto = frontier.root(self._salt), frontier.chain(self._salt), frontier.upto
-        known, remembered, delta = len(frontier.feeds), None, False
-        self._feeds_known = known
+        names, remembered, delta = self._names, None, False
         if memory is not None:
             self._peer.remembered(memory.views)
             since = min(memory.told, self._upto)
             remembered = Remembered(since, memory.epoch & _EPOCH_CHECK, memory.heard)
-            self._names.shared = min(known, memory.known)
-            self._delta = self._names.in_order(log for log in frontier.since(since) if self._told_in(self._lanes, log))
-            # What has changed beyond `upto` counts too, for the root speaks of it.
-            delta = (since < self._upto or bool(self._delta)) and self._size(self._delta) <= DELTA_BYTES_MAX
-        check = frontier.feeds.check(known) if known else b""
-        assert check is not None
+            names.shared = min(names.known, memory.known)
+            self._delta = names.in_order(log for log in frontier.since(since) if told_in(self._lanes, log))
+            # Some may have changed beyond `upto`, which is the number of what is told; the root speaks of them too. And
+            # where only lanes changed that are not told, that is told: nothing.
+            changed = since < self._upto or bool(self._delta)
+            delta = changed and self._telling.is_short_unasked(self._delta, self._lanes)
+        check = names.feeds.check(names.known) if names.known else b""
+        assert check is not None, "nobody grows a list while a session begins"
         hello = Hello(
-            WIRE_VERSION, self._lanes, record_bytes_max, known, check, frontier.epoch, self._upto, self._root,
+            WIRE_VERSION, self._lanes, record_bytes_max, names.known, check, frontier.epoch, self._upto, self._root,
             self._chain, remembered, delta, hold,
         )  # fmt: skip
         out.append(Send(encode(hello)))
         if delta and self._delta is not None:
-            self._tell(self._delta, out, mention=False)
-        elif self._delta:
-            self._delta = None  # It was too long to be told.
+            out.extend(Send(encode(record)) for record in self._telling.states(self._delta, rest=False))
+        else:
+            self._delta = None
 
     def greeted(self, hello: Hello, out: list[Output]) -> None:
         """The peer's HELLO. Raises RemoteProtocolError("list-differs")."""
         self.hello = hello
         self.agreed_lanes = self._lanes & hello.lanes
         self._peer.lanes &= self.agreed_lanes
-        known = self._feeds_known  # As our HELLO said: more may be known by now.
-        if hello.known and hello.known <= known and self._frontier.feeds.check(hello.known) != hello.check:
+        names = self._names
+        if hello.known and hello.known <= names.known and names.feeds.check(hello.known) != hello.check:
             raise RemoteProtocolError("list-differs")
-        self._names.shared = min(known, hello.known)
+        names.shared = min(names.known, hello.known)
         self._sketching.agree(self.agreed_lanes, with_tips=NO_CHAIN not in (self._chain, hello.chain))
         remembers_us = self._judge_their_memory(hello, out)
         remembered = self._judge_our_memory(hello, out)
@@ -131,7 +149,7 @@ class Meeting:
             self._delta_expected = remembered and hello.delta
             self._peer.forgotten()
             self._become_known(hello.upto)
-            self.confirmed = self._upto  # Our HELLO tells it as much; what a cut takes of that costs bytes only.
+            self.confirmed = max(self.confirmed, self._upto)  # It sees the same, and knows us by it.
             if NO_CHAIN < self._chain < hello.chain:
                 self._sketch(out)
             return
@@ -162,7 +180,8 @@ class Meeting:
         if ours is None:
             return False
         if ours.epoch & _EPOCH_CHECK != hello.epoch & _EPOCH_CHECK:
-            out.append(Noticed("epoch-new"))
+            if theirs is not None:  # Who has lost its disk has forgotten us with it: that is no surprise.
+                out.append(Noticed("epoch-new"))
             return False
         if ours.heard > hello.upto:
             out.append(Noticed("peer-rolled-back"))
@@ -179,21 +198,16 @@ class Meeting:
         if self._deaf:
             self._deaf = record.more
             return []
-        try:
-            told = self._resolve(record.states, mention=not self._delta_expected)
-        except RemoteProtocolError as error:
-            if not self._delta_expected or error.reason not in ("log-unknown", "tag-ambiguous"):
-                raise
-            # It names logs by what it remembers us to know, and our disk may be an older one than it remembers.
-            self._delta_expected, self._deaf = False, record.more
+        told = self._delta_of(record) if self._delta_expected else self._resolve(record.states)
+        if told is None:
+            self._delta_expected, self._deaf, self._heard_states = False, record.more, {}
             if not self.known:
                 self._disbelieve(out)
-                self._settle(out)
+            self._settle(out)
             return []
         if self._delta_expected or record.rest:
             self._heard_states.update(told)
-            if len(self._heard_states) > SPANS_MAX:
-                raise RemoteProtocolError("logs-too-many")
+            self._bound(told)
             if record.more:
                 return []
             told, self._heard_states = self._heard_states, {}
@@ -208,11 +222,29 @@ class Meeting:
                 self._settle(out)
         return views
 
+    def _delta_of(self, record: States) -> dict[LogId, Ranges] | None:
+        """What a delta tells of the lanes that both take part in; None where it names what is not known here.
+
+        Its sender named by what it remembered of us, before it could see that our disk is an older one.
+        """
+        told: dict[LogId, Ranges] = {}
+        for state in record.states:
+            try:
+                log = self._names.named(state.log)
+            except RemoteProtocolError:
+                return None
+            if log in told:
+                raise RemoteProtocolError("log-repeated", f"{log}")
+            if self._agreed(log):
+                told[log] = state.settled
+        return told
+
     def _rest(self, told: dict[LogId, Ranges], out: list[Output]) -> list[PeerLog]:
         hello = self._hello()
-        told, forked = self._sketching.explained(told, self._peer)
+        told, forked = self._sketching.explained(told)
+        answer = self._tell_rest if self.known else self._answer
         if not self.known:
-            self._peer.rest(told)
+            self._peer.rest({**self._telling.in_part, **told})
             self._become_known(hello.upto)
         views = [self._peer.announced(log, settled) for log, settled in told.items()]
         for view in views:
@@ -220,7 +252,7 @@ class Meeting:
                 view.found_forked()
         self.learned += len(views) + 1
         if self._sketching.answered():
-            self._answer(self._names.in_order(told), out)
+            answer(self._names.in_order(told), out)
             self._needed = False
         self._settle(out)
         return views
@@ -229,7 +261,7 @@ class Meeting:
         """A part of everything. Raises RemoteProtocolError: vector-order, vector-unexpected."""
         if self.known:
             raise RemoteProtocolError("vector-unexpected")
-        told = self._resolve(record.states, mention=False)
+        told = self._told(record.states)
         for log in told:
             if log.lane < self._vector_lane or log in self._vector:
                 raise RemoteProtocolError("vector-order", f"{log}")
@@ -239,8 +271,7 @@ class Meeting:
         elif record.more:
             raise RemoteProtocolError("vector-empty")
         self._vector.update(told)
-        if len(self._vector) > SPANS_MAX:
-            raise RemoteProtocolError("logs-too-many")
+        self._bound(told)
         if record.more:
             return
         self._open_below(LANES)
@@ -248,6 +279,12 @@ class Meeting:
         self.heard = max(self.heard, self._hello().upto)
         self.learned += 1
         self._settle(out)
+
+    def _bound(self, told: Mapping[LogId, Ranges]) -> None:
+        """Parts wait for the last one; all of them that a session hears are bounded together."""
+        self._parts_spans += sum(1 + len(settled.spans) for settled in told.values())
+        if self._parts_spans > SPANS_MAX:
+            raise RemoteProtocolError("ranges-too-many", "in all parts together")
 
     def _open_below(self, lane: int) -> None:
         lanes = range(self.open_lanes, lane)
@@ -260,8 +297,28 @@ class Meeting:
         self._hello()
         if self._was_asked:
             raise RemoteProtocolError("ask-twice")
-        self._needed = self._was_asked = True
+        self._was_asked = True
+        self._needed = self._needed or not self._spoken  # What was spoken is everything already.
         self._settle(out)
+
+    # Forks.
+
+    def check(self, out: list[Output]) -> None:
+        """Say what we have now, so that a fork of equal length is found."""
+        root, chain = self._frontier.root(self._salt), self._frontier.chain(self._salt)
+        out.append(Send(encode(Check(root[:CHECK_ROOT_BYTES], chain))))
+
+    def checked(self, record: Check, out: list[Output]) -> None:
+        """What the peer has. If it is the same and the tips differ, the one with the smaller chain looks where."""
+        chain = self._frontier.chain(self._salt)
+        same = record.root == self._frontier.root(self._salt)[:CHECK_ROOT_BYTES]
+        if not self.known or not same or NO_CHAIN in (chain, record.chain):
+            return
+        if chain < record.chain and not self._sketching.used:
+            self._sketch(out)
+        elif chain > record.chain and not self._rechecked:
+            self._rechecked = True
+            self.check(out)
 
     # Sketches.
 
@@ -270,7 +327,9 @@ class Meeting:
         self._hello()
         if not self._sketching.hearing:
             self._peer.told_all()
-        answer = self._sketching.hear(record.symbols, no_other_way=self.known)
+        # Of one that is known only forks are to be found, and no VECTOR would tell of them.
+        least = SYMBOL_BYTES * SYMBOLS_MORE_MAX if self.known else 0
+        answer = self._sketching.hear(record.symbols, max(self._telling.everything_bytes(self.agreed_lanes), least))
         out.append(Send(encode(answer)))
         if answer.more or answer.given_up:
             return
@@ -301,7 +360,7 @@ class Meeting:
             self._needed = False
             self._answer(self._names.in_order(filter(self._agreed, self._peer.differing())), out)
         elif not self._spoken and self._root < self._hello().root:
-            if self._dense_bytes() <= VECTOR_BYTES_MAX:
+            if self._telling.everything_bytes(self.agreed_lanes) <= VECTOR_BYTES_MAX:
                 self._speak_vector(out)
             else:
                 self._sketch(out)
@@ -309,80 +368,32 @@ class Meeting:
     def _speak_vector(self, out: list[Output]) -> None:
         self._spoken = True
         self._needed = False
-        self._peer.told_all()
         self._tell_everything(out)
 
     def _answer(self, logs: list[LogId], out: list[Output]) -> None:
         """Tell the difference, or everything where that is shorter."""
-        if self._size(logs) > self._dense_bytes() + ZIP_BYTES_MIN:
-            self._peer.told_all()
-            self._tell_everything(out)
+        if self._telling.is_short(logs, self.agreed_lanes):
+            self._tell_rest(logs, out)
         else:
-            self._tell(logs, out, rest=True)
+            self._tell_everything(out)
 
-    def _tell(self, logs: Sequence[LogId], out: list[Output], *, rest: bool = False, mention: bool = True) -> None:
+    def _tell_rest(self, logs: list[LogId], out: list[Output]) -> None:
+        self._tell(logs, out, rest=True)
+
+    def _tell(self, logs: Sequence[LogId], out: list[Output], *, rest: bool = False) -> None:
         """States of these logs, which are in order."""
-        parts = list(self._parts(logs, STATES_BYTES_MAX)) or [[]]
-        for number, part in enumerate(parts, 1):
-            states = tuple(self._state(log, tagged=self._peer.knows_feed(log.feed)) for log in part)
-            out.append(Send(encode(States(states, number < len(parts), rest))))
-        if mention:
-            self._names.mentioned(logs)
-            for log in logs:
-                self._peer.log(log).told = self._frontier.settled(log)
+        out.extend(Send(encode(record)) for record in self._telling.states(logs, rest=rest))
+        self._names.mentioned(logs)
+        for log in logs:
+            self._peer.log(log).told = self._frontier.settled(log)
 
     def tell(self, logs: Iterable[LogId], out: list[Output]) -> None:
         """Absolute states of these logs, to a peer that is known."""
         self._tell(self._names.in_order(logs), out)
 
     def _tell_everything(self, out: list[Output]) -> None:
-        # Each part stays inside one lane, and lane 0 comes first, so that it can be pushed while the rest is told.
-        parts: list[list[LogId]] = []
-        told = [log for log, state in self._frontier.states.items() if state.settled and self._agreed(log)]
-        for lane in range(LANES):
-            logs = self._names.in_order(log for log in told if log.lane == lane)
-            parts += self._parts(logs, 2 * STATES_BYTES_MAX)
-        for number, part in enumerate(parts or [[]], 1):
-            states = tuple(self._state(log, tagged=False) for log in part)
-            out.append(Send(encode(Vector(number < len(parts), states))))
-
-    def _parts(self, logs: Sequence[LogId], bytes_max: int) -> Iterable[list[LogId]]:
-        part: list[LogId] = []
-        size = 0
-        for log in logs:
-            more = self._state_bytes(log)
-            if part and size + more > bytes_max:
-                yield part
-                part, size = [], 0
-            part.append(log)
-            size += more
-        if part:
-            yield part
-
-    def _state(self, log: LogId, *, tagged: bool) -> State:
-        settled = self._frontier.settled(log)
-        if len(settled.spans) > RANGES_MAX:
-            settled = Ranges(settled.spans[:RANGES_MAX])
-        return State(self._names.told(log, tagged=tagged), settled)
-
-    def _size(self, logs: Iterable[LogId]) -> int:
-        return sum(map(self._state_bytes, logs))
-
-    def _state_bytes(self, log: LogId) -> int:
-        """About what a state takes inside STATES."""
-        return (1 if self._is_listed(log) else 18) + 2 + self._spans_bytes(log)
-
-    def _dense_bytes(self) -> int:
-        """About what a VECTOR of everything takes, deflated."""
-        told = [log for log in self._frontier.states if self._agreed(log)]
-        listed = sum(map(self._is_listed, told))
-        return listed * 5 // 4 + (len(told) - listed) * 20 + sum(map(self._spans_bytes, told))
-
-    def _spans_bytes(self, log: LogId) -> int:
-        return 3 * min(max(len(self._frontier.settled(log).spans) - 1, 0), RANGES_MAX)
-
-    def _is_listed(self, log: LogId) -> bool:
-        return isinstance(self._names.told(log, tagged=False), Listed)
+        self._peer.told_all()
+        out.extend(Send(encode(record)) for record in self._telling.everything(self.agreed_lanes))
 
     # Knowing.
 
@@ -392,13 +403,12 @@ class Meeting:
         total = self._frontier.positions
         for view in self._peer.views:
             total += leaf(view.log, view.holds) - leaf(view.log, self._frontier.settled(view.log))
-        if root(total % 2**2048, self._salt) == hello.root:
+        if root(total % SUM_MODULUS, self._salt) == hello.root:
             self._become_known(hello.upto)
-        else:
-            self._disbelieve(out)
+            return
+        self._disbelieve(out)
 
     def _disbelieve(self, out: list[Output]) -> None:
-        """What we remember, or the peer of us, is wrong: ask for everything."""
         out.append(Noticed("memory-wrong"))
         self._peer.forgotten()
         out.append(Send(encode(Ask())))
@@ -409,25 +419,24 @@ class Meeting:
         self.heard = max(self.heard, heard)
         self.open_lanes = LANES
 
-    def _resolve(self, states: Iterable[State], *, mention: bool) -> dict[LogId, Ranges]:
+    def _resolve(self, states: Iterable[State]) -> dict[LogId, Ranges]:
+        told = self._told(states)
+        self._names.heard(told)
+        return told
+
+    def _told(self, states: Iterable[State]) -> dict[LogId, Ranges]:
         told: dict[LogId, Ranges] = {}
         for state in states:
             log = self._names.named(state.log)
             if log in told:
                 raise RemoteProtocolError("log-repeated", f"{log}")
-            if not self._agreed(log) and not self._delta_expected:
+            if not self._agreed(log):
                 raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}")
             told[log] = state.settled
-        if mention:
-            self._names.heard(told)
-        # A delta leaves before the other side's lanes are known.
-        return {log: settled for log, settled in told.items() if self._agreed(log)}
-
-    def _told_in(self, lanes: int, log: LogId) -> bool:
-        return reconciled(log) and bool(lanes >> log.lane & 1)
+        return told
 
     def _agreed(self, log: LogId) -> bool:
-        return self._told_in(self.agreed_lanes, log)
+        return told_in(self.agreed_lanes, log)
 
     def _hello(self) -> Hello:
         assert self.hello is not None

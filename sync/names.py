@@ -2,9 +2,10 @@
 
 Law 1: a mention gets the next number of its direction, and from then on that number is the log's name there. Both ends
        count alike: in the order of records, inside STATES in the order of its block. A VECTOR mentions nothing, nor
-       does the delta that comes with a HELLO: it names logs by what was remembered, which may be wrong.
+       does the delta of a HELLO, which leaves before its sender knows whether it will be read.
 Law 2: a feed of the organisation's list is named by its number only where both ends know that much of the same list.
-Law 3: a tag is used only for a feed that the peer has settled something of, so it always finds it.
+Law 3: a tag is used only for a feed that the peer has settled something of, so it always finds it; in a delta, for one
+       that it had as we remember, and if it does not find that one our memory is wrong.
 """
 
 from __future__ import annotations
@@ -31,8 +32,11 @@ class Names:
     """Both tables; each holds LOGS_MAX mentions at most, and later logs are named anew each time."""
 
     def __init__(self, frontier: Frontier, salt: bytes) -> None:
+        self.feeds = frontier.feeds
+        """The organisation's list, as it was called when the session began; it may grow, and be replaced."""
+        self.known = len(self.feeds)
         self.shared = 0
-        """Feeds of the organisation's list that both know."""
+        """Feeds of it that both know."""
         self._frontier = frontier
         self._salt = salt
         self._ours: dict[LogId, int] = {}
@@ -47,9 +51,14 @@ class Names:
         """As a block of states has them: listed feeds by (lane, number), then the others by (lane, feed)."""
         return sorted(logs, key=self._place)
 
+    def is_listed(self, log: LogId) -> bool:
+        """Whether it goes by its number in the list."""
+        number = self.feeds.number(log.feed)
+        return number is not None and number < self.shared
+
     def told(self, log: LogId, *, tagged: bool) -> StateRef:
         """The name of a log inside a block of states."""
-        number = self._frontier.feeds.number(log.feed)
+        number = self.feeds.number(log.feed)
         if number is not None and number < self.shared:
             return Listed(number, log.lane)
         return Tagged(tag(log.feed, self._salt), log.lane) if tagged else log
@@ -84,9 +93,9 @@ class Names:
         """The same for a block of states; it mentions nothing. Raises RemoteProtocolError as `resolve`."""
         match ref:
             case Listed(number, lane):
-                if number >= self.shared:
-                    raise RemoteProtocolError("log-unknown", f"feed {number} of {self.shared}")
-                return LogId(self._frontier.feeds.feed(number), lane)
+                if number >= self.known:
+                    raise RemoteProtocolError("log-unknown", f"feed {number} of {self.known}")
+                return LogId(self.feeds.feed(number), lane)
             case Tagged(name, lane):
                 return LogId(self._feed_tagged(name), lane)
             case _:
@@ -100,7 +109,7 @@ class Names:
                 self._their_logs.append(log)
 
     def _place(self, log: LogId) -> tuple[bool, int, int, bytes]:
-        number = self._frontier.feeds.number(log.feed)
+        number = self.feeds.number(log.feed)
         if number is None or number >= self.shared:
             return True, log.lane, 0, log.feed
         return False, log.lane, number, log.feed

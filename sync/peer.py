@@ -2,13 +2,12 @@
 
 Law 1: knowledge only grows. What a peer announced, pushed or was given is remembered until the session ends.
 Law 2: of a log without a view here the peer has settled just what we have; a view is made before ours grows.
-       That counts in the lanes that are known; in others views hold what it pushed.
+       That counts in the lanes that are known and that both take part in; in others views hold what it pushed.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sync.frontier import Frontier
@@ -35,10 +34,12 @@ class PeerLog:
     """Our settled seqs when we last looked for something to push."""
     top: int = 0
     """One beyond the newest entry it has, with what we pushed: there it can infer prev by itself."""
-    todo: deque[Span] = field(default_factory=deque)
-    """What is to be pushed and not yet asked of the store."""
+    todo: list[Span] = field(default_factory=list)
+    """What is to be pushed and not yet asked of the store, the next one last."""
     missing: Ranges = NOTHING
     """What the peer has, we lack, and may still come."""
+    wanted: Ranges = NOTHING
+    """What the peer asked for and was not sent since, whether it has settled it or not."""
     excused: Ranges = NOTHING
     """What the peer has and will not come: it said GONE, or the node refused it."""
     fork: int = NO_FORK
@@ -57,29 +58,35 @@ class PeerLog:
         new = ours.minus(self.seen)
         self.seen = ours
         owed = new.minus(self.holds)
-        for start, stop in owed.spans:
-            if self.todo and self.todo[-1][1] == start:
-                self.todo[-1] = (self.todo[-1][0], stop)
-            else:
-                self.todo.append((start, stop))
+        spans = owed.spans
+        if spans and self.todo and self.todo[0][1] == spans[0][0]:
+            self.todo[0] = self.todo[0][0], spans[0][1]
+            spans = spans[1:]
+        self.todo[:0] = reversed(spans)
         return owed != new
 
     def next_todo(self, entries_max: int) -> Span | None:
         """Take the next span to push, without what the peer got elsewhere meanwhile."""
         while self.todo:
-            start, stop = self.todo.popleft()
-            if self.holds.meets(start, stop):
-                self.todo.extendleft(reversed(self.holds.gaps(start, stop)))
+            start, stop = self.todo.pop()
+            owed = self.owed(start, stop)
+            if owed != ((start, stop),):
+                self.todo.extend(reversed(owed))
                 continue
             if stop - start > entries_max:
-                self.todo.appendleft((start + entries_max, stop))
+                self.todo.append((start + entries_max, stop))
                 stop = start + entries_max
             return start, stop
         return None
 
+    def owed(self, start: int, stop: int) -> tuple[Span, ...]:
+        """What of this the peer does not have, or asked for all the same."""
+        holds = self.holds.minus(self.wanted) if self.wanted else self.holds
+        return holds.gaps(start, stop)
+
     def put_back(self, spans: tuple[Span, ...]) -> None:
         """These are still to be pushed, before the rest."""
-        self.todo.extendleft(reversed(spans))
+        self.todo.extend(reversed(spans))
 
     @property
     def owes(self) -> bool:
@@ -101,18 +108,18 @@ class Peer:
 
     def __init__(self, frontier: Frontier) -> None:
         self.known_lanes = 0
-        """So many lanes of it, from lane 0 on, are known, as far as they are told at all."""
+        """So many lanes of it, from lane 0 on, are known."""
         self.lanes = PUSHED_LANES
-        """Bit set of those that are told."""
+        """Bit set of the lanes that both are told of; of the others nothing is known."""
         self._frontier = frontier
         self._logs: dict[LogId, PeerLog] = {}
         self._spans = 0
-        self._awaited: set[LogId] = set()
+        self._awaited: dict[LogId, None] = {}
         self.flipped: list[LogId] = []
         """Logs that have become awaited, or are no longer, since the session looked."""
 
     @property
-    def awaited(self) -> set[LogId]:
+    def awaited(self) -> Collection[LogId]:
         """Logs of which the peer has something that we lack and may still get."""
         return self._awaited
 
@@ -129,7 +136,7 @@ class Peer:
             view = self._logs[log] = PeerLog(log, told=ours)
             if len(self._logs) > SPANS_MAX:
                 raise RemoteProtocolError("logs-too-many")
-            if self._is_known(log):
+            if self._knows(log.lane):
                 view.holds = view.seen = ours
                 view.top = ours.top
         return view
@@ -139,13 +146,7 @@ class Peer:
         view = self._logs.get(log)
         if view is not None:
             return view.holds
-        return self._frontier.settled(log) if self._is_known(log) else NOTHING
-
-    def _is_known(self, log: LogId) -> bool:
-        return log.lane < self.known_lanes and self._is_told(log)
-
-    def _is_told(self, log: LogId) -> bool:
-        return bool(self.lanes >> log.lane & 1)
+        return self._frontier.settled(log) if self._knows(log.lane) else NOTHING
 
     def knows_feed(self, feed: bytes) -> bool:
         """Whether it has settled anything of that feed, so that it can find it by a tag."""
@@ -155,7 +156,7 @@ class Peer:
         """What it had settled when we last met, where that differs from what we have now. Nothing was looked at yet."""
         assert not self._logs
         for log, settled in views.items():
-            if self._is_told(log):
+            if self._is_told(log.lane):
                 self.announced(log, settled)
         self.known_lanes = LANES
 
@@ -165,7 +166,7 @@ class Peer:
             self.announced(log, settled)  # Before the peer is known: a new view begins with nothing.
         self.known_lanes = LANES
         for view in self._logs.values():
-            if view.log not in told and self._is_told(view.log):
+            if view.log not in told and self._is_told(view.log.lane):
                 self.announced(view.log, view.told)
 
     def told_all(self) -> None:
@@ -175,7 +176,7 @@ class Peer:
 
     def everything(self, told: Mapping[LogId, Ranges], lanes: range) -> None:
         """The peer has settled this, and nothing else in these lanes."""
-        for log in {*self._logs, *self._frontier.states, *told}:
+        for log in dict.fromkeys((*self._logs, *self._frontier.states, *told)):
             theirs = told.get(log, NOTHING)
             if log.lane in lanes and (log in self._logs or theirs != self._frontier.settled(log)):
                 self.announced(log, theirs)
@@ -201,7 +202,9 @@ class Peer:
     def pushed(self, log: LogId, start: int, stop: int) -> None:
         """The peer has these entries, for it just sent them. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
-        view.given = view.given.add(start, stop)
+        given = view.given.add(start, stop)
+        self._count(len(given.spans) - len(view.given.spans))
+        view.given = given
         self._hold(view, view.holds.add(start, stop))
         view.top = max(view.top, stop)
         for span in self._frontier.settled(log).gaps(start, stop):
@@ -211,6 +214,17 @@ class Peer:
     def took(self, view: PeerLog, start: int, stop: int) -> None:
         """The peer has settled a run of ours. Raises RemoteProtocolError: ranges-too-many."""
         self._hold(view, view.holds.add(start, stop))
+
+    def wants(self, view: PeerLog, seqs: Ranges) -> None:
+        """The peer asked for these, which are settled here. Raises RemoteProtocolError: ranges-too-many."""
+        new = seqs.minus(view.wanted)
+        self._want(view, view.wanted.union(new))
+        view.put_back(new.spans)
+
+    def gave(self, view: PeerLog, start: int, stop: int) -> None:
+        """These were pushed to the peer, or said to be gone."""
+        if view.wanted:
+            self._want(view, view.wanted.minus(Ranges(((start, stop),))))
 
     def excuse(self, log: LogId, seqs: Ranges) -> PeerLog:
         """These are not to be waited for. Raises RemoteProtocolError: ranges-too-many."""
@@ -234,18 +248,28 @@ class Peer:
             return
         self.flipped.append(view.log)
         if view.missing:
-            self._awaited.add(view.log)
+            self._awaited[view.log] = None
         else:
-            self._awaited.discard(view.log)
+            del self._awaited[view.log]
 
     def differing(self) -> list[LogId]:
         """The logs of which the peer has settled something else than we have."""
         return [view.log for view in self._logs.values() if view.holds != self._frontier.settled(view.log)]
 
+    def _knows(self, lane: int) -> bool:
+        return lane < self.known_lanes and self._is_told(lane)
+
+    def _is_told(self, lane: int) -> bool:
+        return bool(self.lanes >> lane & 1)
+
     def _await(self, view: PeerLog) -> None:
         ours = self._frontier.settled(view.log)
         view.missing = view.holds.minus(ours).minus(view.excused)
         self.weigh(view)
+
+    def _want(self, view: PeerLog, wanted: Ranges) -> None:
+        self._count(len(wanted.spans) - len(view.wanted.spans))
+        view.wanted = wanted
 
     def _hold(self, view: PeerLog, holds: Ranges) -> None:
         self._count(len(holds.spans) - len(view.holds.spans))

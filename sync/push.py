@@ -148,7 +148,12 @@ class Push:
     @property
     def idle(self) -> bool:
         """Nothing is left to push and everything pushed is acknowledged."""
-        return not self._window and not any(lane.busy for lane in self._lanes)
+        return not self._window and not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Something is left to push."""
+        return any(lane.busy for lane in self._lanes)
 
     def enqueue(self, view: PeerLog) -> None:
         """If anything of this log is owed, it takes its turn."""
@@ -185,6 +190,8 @@ class Push:
         if unsent < end:
             gone = gone.add(unsent, unsent + 1)
         view.put_back(gone.gaps(unsent, stop))
+        for span in gone.spans:
+            self._peer.gave(view, *span)
         if gone and start != view.fork:
             out.append(Send(encode(Gone(self.name(log), gone))))
         self.enqueue(view)
@@ -219,7 +226,7 @@ class Push:
 
     def _ask(self, lane: _Lane, view: PeerLog, out: list[Output]) -> None:
         entries_max, bytes_max = READ_ENTRIES_MAX, READ_BYTES_MAX
-        if view.explicit or (view.todo and view.todo[0][0] < view.top):
+        if view.explicit or (view.todo and view.todo[-1][0] < view.top):
             # Every run here needs a prev, and a read gives one prev: so one run at a time.
             entries_max, bytes_max = RUN_ENTRIES_MAX, self.run_bytes_max
         if view.stopped:
@@ -259,9 +266,11 @@ class Push:
         stop = start + len(packed)
         said = not view.infers_prev(start)
         if view.stopped:
+            view.fork_due |= start == view.fork
             return self._withdraw(lane, ((start, stop),))
-        if start != view.fork and view.holds.meets(start, stop):
-            return self._withdraw(lane, view.holds.gaps(start, stop))
+        owed = view.owed(start, stop)
+        if start != view.fork and owed != ((start, stop),):
+            return self._withdraw(lane, owed)
         if said and prev is None:
             return self._withdraw(lane, ((start, stop),))
         if not self._fits(size) or not self.pace.room:
@@ -270,6 +279,7 @@ class Push:
         out.append(Send(encode(Run(self.name(view.log), start, prev if said else None, packed))))
         view.top = max(view.top, stop)
         view.told = view.told.add(start, stop)
+        self._peer.gave(view, start, stop)
         self._window.append(_Sent(view, start, stop, said or start == 0, size))
         self._window_bytes += size
         self.entries_sent += len(packed)

@@ -43,11 +43,14 @@ from sync.events import (
 )
 from sync.frontier import Frontier
 from sync.limits import (
+    ACK_BYTES_MAX,
     ACK_DELAY_S,
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
     LANES,
+    LOGS_MAX,
     PUSHED_LANES,
+    RANGES_MAX,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
     WINDOW_BYTES_MAX,
@@ -57,15 +60,18 @@ from sync.logs import LogId, reconciled, view_digest
 from sync.meeting import Meeting
 from sync.memory import Memory
 from sync.names import Names
+from sync.octets import VARINT_END
 from sync.peer import Peer, PeerLog
 from sync.push import Push
 from sync.ranges import Ranges
 from sync.sharing import Sharing
 from sync.sources import SessionId, Sources
+from sync.wanting import Wanting
 from sync.wire import (
     WIRE_VERSION,
     Ack,
     Ask,
+    Check,
     Gone,
     Hello,
     LogRef,
@@ -133,6 +139,7 @@ class Session:
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
         self._push = Push(self._peer, self._names)
+        self._wanting = Wanting(self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
         self._taking: deque[_Taking] = deque()
         self._taking_bytes = 0
@@ -152,11 +159,13 @@ class Session:
         return self._push.entries_sent
 
     def memory(self) -> Memory | None:
-        """What is to be kept of this peer; None where it is not known."""
+        """What is to be kept of this peer; None where it is not known, or is too much to be worth it."""
         meeting, frontier = self._meeting, self._frontier
         if not meeting.known or meeting.hello is None or PUSHED_LANES & ~meeting.agreed_lanes:
             return None  # Of lanes that were not spoken of there is nothing to keep, and a root speaks of all.
-        logs = {*self._peer.differing(), *(log for log in frontier.since(frontier.upto))}
+        logs = [*self._peer.differing(), *frontier.since(frontier.upto)]
+        if len(logs) > LOGS_MAX:
+            return None
         views = {log: self._peer.holds(log) for log in logs if reconciled(log)}
         memory = Memory(
             meeting.hello.epoch, meeting.heard, meeting.confirmed, frontier.upto, meeting.hello.known, b"", views
@@ -178,14 +187,14 @@ class Session:
         if self._meeting.open_lanes:
             self._open(out)
             if self._meeting.known:
-                self._sharing.share(out)
+                self._resume(self._sharing.share(out, now), out)
             self._push.pump(out, now)
             self._acknowledge(now, out)
             self._judge_level(out)
-            if self._has_to_come:
+            if self._has_to_come or (self._meeting.known and self._sharing.stands_by):
                 self._wake_at(self._sharing.wait(now), out)
             else:
-                self._sharing.waited()
+                self._sharing.waits = False
         if len(out) > 1:
             out.sort(key=_not_to_send)
         return out
@@ -193,7 +202,7 @@ class Session:
     def _take_in(self, event: Input, out: list[Output], now: float) -> None:
         match event:
             case RecordReceived(data):
-                self._record(data, out)
+                self._record(data, out, now)
             case RunDone():
                 self._run_done(event)
             case RunRead():
@@ -204,16 +213,17 @@ class Session:
             case Drained():
                 self._push.pace.drained(now)
             case SourceFree(logs):
-                for log in self._sharing.resumed(logs):
-                    self._changed[log] = None
-                    self._send_ack(out)
-                self._sharing.go_on(logs, out)
-            case Wanted(log, seqs):
-                out.append(Send(encode(Want(self._push.name(log), seqs))))
+                self._resume(logs, out)
+            case Wanted():
+                self._wanting.want(event)
+                if self._meeting.hello is not None:
+                    self._wanting.ask(self._meeting.agreed_lanes, out)
             case TimeCame():
                 self._wake = None
-                if self._sharing.stalled(now):
+                if self._has_to_come and self._sharing.stalled(now):
                     out.append(Noticed("promise-broken"))
+                if self._meeting.known:
+                    self._resume(self._sharing.overdue(now), out)
             case Started():
                 assert not self._started, "a session starts once"
                 self._started = True
@@ -223,7 +233,7 @@ class Session:
             case _:
                 assert_never(event)
 
-    def _record(self, data: bytes, out: list[Output]) -> None:
+    def _record(self, data: bytes, out: list[Output], now: float) -> None:
         assert self._started, "Started comes first"
         record = decode(data, bytes_max=self._record_bytes_max)
         meeting = self._meeting
@@ -231,13 +241,15 @@ class Session:
             if not isinstance(record, Hello):
                 raise RemoteProtocolError("hello-missing")
             self._push.record_bytes_max = record.record_bytes_max
+            self._sharing.progress = now
             self._released = not record.hold
             meeting.greeted(record, out)
             self._heard_told = meeting.heard
+            self._wanting.ask(meeting.agreed_lanes, out)
             return
         match record:
             case Run():
-                self._run(record, out)
+                self._run(record, out, now)
             case Ack():
                 self._ack(record, out)
             case States():
@@ -246,7 +258,7 @@ class Session:
             case Gone(ref, seqs):
                 self._noted(self._peer.excuse(self._resolve(ref), seqs), out)
             case Want(ref, seqs):
-                self._want(self._resolve(ref), seqs)
+                self._want(self._resolve(ref), seqs, out)
             case Stop(refs):
                 self._stop(refs)
             case Vector():
@@ -257,6 +269,8 @@ class Session:
                 meeting.sketched(record, out)
             case Ask():
                 meeting.asked(out)
+            case Check():
+                meeting.checked(record, out)
             case Hello():
                 raise RemoteProtocolError("hello-twice")
             case Unknown(kind):
@@ -297,8 +311,11 @@ class Session:
         self._peer.came(view, ours)
         if log.lane >= self._push.lanes_open or not self._agreed(log) or not reconciled(log) or ours is view.seen:
             return
-        if view.grew(ours) and view.told != ours and not view.paused:
-            self._changed[log] = None
+        if view.grew(ours):
+            if view.told != ours and not view.paused:
+                self._changed[log] = None
+        elif view.stopped:
+            self._changed[log] = None  # It is not pushed, so it is told.
         self._push.enqueue(view)
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
@@ -307,18 +324,21 @@ class Session:
         meeting = self._meeting
         if ack.advance:
             self._heard_acks += 1
+            if meeting.heard + ack.advance >= VARINT_END:
+                raise RemoteProtocolError("ack-beyond", "its change number")
             meeting.heard += ack.advance
         if ack.heard:
             meeting.confirmed += ack.heard
             if meeting.confirmed > self._told_upto:
                 raise RemoteProtocolError("ack-beyond", "our change number")
 
-    def _want(self, log: LogId, seqs: Ranges) -> None:
-        view = self._peer.log(log)
-        self._released = True
+    def _want(self, log: LogId, seqs: Ranges, out: list[Output]) -> None:
+        view, ours = self._peer.log(log), self._frontier.settled(log)
         view.stopped = False
-        if seqs:
-            view.put_back(seqs.spans)
+        self._peer.wants(view, seqs.intersect(ours))
+        unheard = seqs.minus(ours)
+        if unheard:
+            out.append(Send(encode(Gone(self._push.name(log), Ranges(unheard.spans[:RANGES_MAX])))))
         self._push.enqueue(view)
 
     def _stop(self, refs: Iterable[LogRef]) -> None:
@@ -330,9 +350,20 @@ class Session:
 
     # What is pushed to us.
 
-    def _run(self, run: Run, out: list[Output]) -> None:
+    def _resume(self, logs: Collection[LogId], out: list[Output]) -> None:
+        """These are this peer's to push now; it hears first what came from elsewhere meanwhile."""
+        news = self._sharing.resumed(logs)
+        if news:
+            self._changed.update(dict.fromkeys(news))
+            self._send_ack(out)
+        self._sharing.go_on(logs, out)
+
+    def _run(self, run: Run, out: list[Output], now: float) -> None:
         log = self._resolve(run.log)
+        self._sharing.pushed(log, now)
         count, size = len(run.packed), sum(map(len, run.packed))
+        if not reconciled(log) and not self._wanting.asked_for(log, run.start, run.start + count):
+            raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")
         self._taking_bytes += size
         if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):
             raise RemoteProtocolError("window-exceeded")
@@ -352,7 +383,8 @@ class Session:
         left = self._frontier.settled(event.log).gaps(event.start, event.start + event.count)
         if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
             self._peer.excuse(event.log, Ranges(left))
-            self._changed[event.log] = None
+            if reconciled(event.log):
+                self._changed[event.log] = None
 
     def _acknowledge(self, now: float, out: list[Output]) -> None:
         meeting = self._meeting
@@ -362,11 +394,13 @@ class Session:
             return
         if self._ack_due is None:
             self._ack_due = now + ACK_DELAY_S
-        sending = any(type(output) is Send for output in out)
-        at_once = sending or (
+        # It rides with another record, but not with each of many.
+        rides = any(type(output) is Send for output in out) and (2 * self._owed >= ACK_RUNS_MAX or not self._push.busy)
+        at_once = rides or (
             self._owed
             and (
                 self._owed >= ACK_RUNS_MAX
+                or self._taking_bytes >= ACK_BYTES_MAX
                 # The first reconciliation is over but for this ACK: the peer may be waiting to leave.
                 or (not self._was_level and self._owed == len(self._taking) and self._has_all)
             )
@@ -439,6 +473,8 @@ class Session:
         level = self._has_all and self._meeting.told and not self._taking and self._push.idle
         if level and not self._level:
             out.append(Level())
+            if not self._was_level and self._meeting.differed:
+                self._meeting.check(out)
             self._was_level = True
         self._level = level
 

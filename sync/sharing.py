@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from sync.events import Output, Send
 from sync.frontier import Frontier
-from sync.limits import STALL_S
+from sync.limits import STALL_S, STOP_LOGS_MAX, TAKE_OVER_LOGS_MAX
 from sync.logs import LogId, reconciled
 from sync.names import Names
 from sync.peer import Peer, PeerLog
@@ -20,13 +21,16 @@ class Sharing:
     """See sources.py for the law."""
 
     def __init__(self, frontier: Frontier, peer: Peer, names: Names, sources: Sources, number: SessionId) -> None:
+        self.progress = 0.0
+        """When the peer pushed something last, or began to have something to push."""
+        self.waits = False
         self._frontier = frontier
         self._peer = peer
         self._names = names
         self._sources = sources
         self._number = number
-        self._paused: set[LogId] = set()
-        self._waiting_since: float | None = None
+        self._paused: dict[LogId, None] = {}
+        self._expected: set[LogId] = set()  # Awaited, and not paused.
         self._holds = False  # We have told the peer to hold, and not yet what it may push.
 
     def start(self) -> bool:
@@ -34,27 +38,39 @@ class Sharing:
         self._holds = self._sources.busy(self._number)
         return self._holds
 
-    def share(self, out: list[Output]) -> None:
-        """Claim what the peer, which is known, has for us; stop it where another session has it already."""
+    def share(self, out: list[Output], now: float) -> list[LogId]:
+        """Claim what the peer, which is known, has for us; stop it where another session has it already.
+
+        Returns what was stopped and is ours to receive now: the session asks for it, see `go_on`.
+        """
         if not self._peer.flipped and not self._holds:
-            return
+            return []
         flipped, self._peer.flipped = self._peer.flipped, []
         stops: list[LogRef] = []
-        had: list[LogId] = []
+        ours: list[LogId] = []
         for log in dict.fromkeys(flipped):
             view = self._peer.log(log)
+            self._expect(view)
             if not log.lane or not reconciled(log):
                 continue
             if log not in self._peer.awaited:
-                had.append(log)
+                # If it was stopped it stays so, and is asked to go on when it has more of this log.
                 self._sources.release(log, self._number)
-            elif not view.paused and not self._sources.claim(log, self._number):
+            elif self._sources.claim(log, self._number, now):
+                ours += [log] if view.paused else []
+            elif not view.paused:
                 self._pause(view, True)
                 stops.append(self._name(log))
         if stops or self._holds:
             self._holds = False
-            out.append(Send(encode(Stop(tuple(stops)))))
-        self.go_on(had, out)  # What it has of these later may come.
+            parts = (stops[at : at + STOP_LOGS_MAX] for at in range(0, len(stops) or 1, STOP_LOGS_MAX))
+            out.extend(Send(encode(Stop(tuple(part)))) for part in parts)
+        return ours
+
+    def pushed(self, log: LogId, now: float) -> None:
+        """The peer has pushed something of this log."""
+        self.progress = now
+        self._sources.gave(log, self._number, now)
 
     def resumed(self, logs: Iterable[LogId]) -> list[LogId]:
         """These are ours to receive; of which of them the peer does not know what we have got meanwhile."""
@@ -67,27 +83,36 @@ class Sharing:
             if view.paused:
                 self._pause(view, False)
                 out.append(Send(encode(Want(self._name(log), NOTHING))))
+                self.waits = False  # It is given as long as if it had just announced it.
 
     @property
     def awaits(self) -> bool:
         """Whether the peer has something for us that it is not stopped from pushing."""
-        return len(self._peer.awaited) > len(self._paused)
+        return bool(self._expected)
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether all that the peer has for us is to come from others."""
+        return bool(self._peer.awaited) and not self.awaits
+
+    def overdue(self, now: float) -> list[LogId]:
+        """What this peer may push after all, for it stood by for long and the source gave nothing of it meanwhile."""
+        if not self.stands_by or now < self.progress + STALL_S:
+            return []
+        late = (log for log in self._paused if self._sources.take_over(log, self._number, now - STALL_S))
+        return list(islice(late, TAKE_OVER_LOGS_MAX))
 
     def wait(self, now: float) -> float:
-        """It should be pushing; until when it may keep us waiting."""
-        if self._waiting_since is None:
-            self._waiting_since = now
-        return self._waiting_since + STALL_S
-
-    def waited(self) -> None:
-        """It pushes, or has nothing to push."""
-        self._waiting_since = None
+        """The peer should push something; when it will have kept us waiting for too long."""
+        if not self.waits:
+            self.waits, self.progress = True, now
+        return self.progress + STALL_S
 
     def stalled(self, now: float) -> bool:
-        """Whether it kept us waiting for too long; then it is waited for no longer."""
-        if self._waiting_since is None or now < self._waiting_since + STALL_S:
+        """Whether it has; then it is waited for no longer."""
+        if now < self.progress + STALL_S:
             return False
-        self._waiting_since = None
+        self.progress = now
         for log in list(self._peer.awaited):
             view = self._peer.log(log)
             if not view.paused:
@@ -96,7 +121,15 @@ class Sharing:
 
     def _pause(self, view: PeerLog, paused: bool) -> None:
         view.paused = paused
-        (self._paused.add if paused else self._paused.discard)(view.log)
+        if paused:
+            self._paused[view.log] = None
+        else:
+            self._paused.pop(view.log, None)
+        self._expect(view)
+
+    def _expect(self, view: PeerLog) -> None:
+        expected = view.log in self._peer.awaited and not view.paused
+        (self._expected.add if expected else self._expected.discard)(view.log)
 
     def _name(self, log: LogId) -> LogRef:
         return self._names.mention(log, tagged=self._peer.knows_feed(log.feed))

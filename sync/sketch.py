@@ -14,9 +14,10 @@ that collide; the peer itself can, and is the only one to lose by it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from math import ceil, sqrt
-from typing import Final, NamedTuple
+from typing import Final
 
 from sync.limits import SYMBOLS_MAX
 
@@ -33,21 +34,22 @@ class SketchError(ValueError):
     """These bytes are no symbols, or these symbols no beginning of any set's stream. Throw the Decoder away."""
 
 
-class Symbol(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Symbol:
     """One symbol of a stream: all items in it together."""
 
     sum: int
     """XOR of the items, 8 B."""
     check: int
     """XOR of their checksums, 4 B."""
-    size: int
+    count: int
     """How many they are. Signed, 32 bits: a stream of changes may take items away."""
 
 
 class Encoder:
     """The stream of one set. Items given twice count once.
 
-    Measured with CPython 3.11: 2,000 symbols of 30,000 items in 0.3 s and 10 MB, of which asking for more starts.
+    What it costs stands in README.md, "Sketches". Asking for symbols one by one costs about twice as much as at once.
     """
 
     def __init__(self, items: Iterable[int]) -> None:
@@ -96,7 +98,7 @@ class Decoder:
         cells.reach(stop)
         for index, symbol in enumerate(symbols, start):
             cells.values[index] ^= symbol.sum << _CHECK_BITS | symbol.check
-            cells.counts[index] += symbol.size
+            cells.counts[index] += symbol.count
         self._fed = stop
         self._peel(list(range(start, stop)))
         # Every item is in symbol 0, so it alone tells that nothing is left. The others may only agree.
@@ -104,6 +106,18 @@ class Decoder:
             if any(cells.values[:stop]) or any(cells.counts[:stop]):
                 raise SketchError("symbol 0 is explained and another is not")
             self.done = True
+
+    @property
+    def left(self) -> int:
+        """About how many items are not found yet; mostly within a third, if 50 symbols or more were fed.
+
+        Each is in symbol i with probability p = 1 / (1 + i / 2), and all are in symbol 0. So if that says n, symbol i
+        is n p on the average, and its spread, the same number of items p (1 - p), tells how many cancel in n.
+        """
+        counts = self._cells.counts[: self._fed]
+        chances = [2 / (index + 2) for index in range(self._fed)]
+        spreads = [(c - counts[0] * p) ** 2 / (p * (1 - p)) for c, p in zip(counts[1:], chances[1:], strict=True)]
+        return ceil(sum(spreads) / len(spreads)) if spreads else abs(counts[0])
 
     def _peel(self, waiting: list[int]) -> None:
         """Find every item that stands alone in one of the cells waiting, and what that leads to."""
@@ -193,7 +207,7 @@ def _hashed(item: int) -> tuple[int, int]:
 def encode_symbols(symbols: Iterable[Symbol]) -> bytes:
     """Symbols one after another: sum 8 | check 4 | count, zigzag and then LEB128 in 1 to 5 bytes. Mostly 13 or 14 B."""
     return b"".join(
-        each.sum.to_bytes(ITEM_BYTES) + each.check.to_bytes(CHECK_BYTES) + _counted(each.size) for each in symbols
+        each.sum.to_bytes(ITEM_BYTES) + each.check.to_bytes(CHECK_BYTES) + _counted(each.count) for each in symbols
     )
 
 

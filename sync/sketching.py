@@ -1,8 +1,8 @@
 """Finding which logs two nodes have different states of, by a sketch of all of them.
 
 An item stands for one log with its state and, where known, its tip: the first 8 B of
-SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form; without tips where one side's chain is NO_CHAIN.
-Only the sender of the sketch learns by hash what the other side lacks; everything else is told as states.
+SHA-256("beepmesh/item/2" | salt | form | tip), see logs.form; without tips where one side's chain is NO_CHAIN. Only the
+sender of the sketch learns by hash what the other side lacks; everything else is told as states.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ from __future__ import annotations
 from hashlib import sha256
 
 from sync.frontier import Frontier
-from sync.limits import HASHES_MAX, SYMBOL_BYTES, SYMBOLS_FIRST, SYMBOLS_MAX
+from sync.limits import (
+    HASHES_MAX,
+    SYMBOL_BYTES,
+    SYMBOLS_FIRST,
+    SYMBOLS_MAX,
+    SYMBOLS_MORE_MAX,
+    SYMBOLS_PER_ITEM,
+)
 from sync.logs import LogId, form, reconciled
 from sync.octets import RemoteProtocolError
-from sync.peer import Peer
 from sync.ranges import NOTHING, Ranges
-from sync.refs import HASH_BYTES
-from sync.sketch import Decoder, Encoder, SketchError, Symbol, decode_symbols, encode_symbols
+from sync.refs import HASH_BYTES, ITEM_BYTES
+from sync.sketch import Decoder, Encoder, SketchError, decode_symbols, encode_symbols
 from sync.wire import Sketch, Sketched
-
-_STATE_BYTES = 2  # What a log costs in a VECTOR, at most on the whole.
 
 
 class Sketching:
@@ -36,7 +40,7 @@ class Sketching:
         self._encoder: Encoder | None = None
         self._decoder: Decoder | None = None
         self._symbols = 0
-        self._theirs: set[LogId] | None = None
+        self._theirs: list[LogId] | None = None
         self._equal: dict[LogId, Ranges] = {}
 
     def agree(self, lanes: int, *, with_tips: bool) -> None:
@@ -47,6 +51,11 @@ class Sketching:
     def hearing(self) -> bool:
         """Whether symbols of the peer's have come."""
         return self._decoder is not None
+
+    @property
+    def used(self) -> bool:
+        """Whether a sketch has been begun, by either side: there is one in a session."""
+        return self._symbols > 0
 
     # The sender.
 
@@ -67,10 +76,10 @@ class Sketching:
         self._encoder = None
         if not answer.given_up:
             hashes = set(answer.hashes)
-            self._theirs = {log for item, log in self._items.items() if _hash(item) in hashes}
+            self._theirs = [log for item, log in self._items.items() if _hash(item) in hashes]
         return None
 
-    def explained(self, told: dict[LogId, Ranges], peer: Peer) -> tuple[dict[LogId, Ranges], set[LogId]]:
+    def explained(self, told: dict[LogId, Ranges]) -> tuple[dict[LogId, Ranges], set[LogId]]:
         """What the other side told, with the logs of which it has nothing; and of which of them the tips differ."""
         if self._theirs is None and not self.mine:
             return told, set()
@@ -93,8 +102,8 @@ class Sketching:
 
     # The hearer.
 
-    def hear(self, data: bytes, *, no_other_way: bool) -> Sketched:
-        """What to answer; `no_other_way`: a VECTOR would not show what is looked for. Raises RemoteProtocolError."""
+    def hear(self, data: bytes, bytes_max: int) -> Sketched:
+        """What to answer. `bytes_max`: what the symbols may cost together. Raises RemoteProtocolError."""
         if self._encoder is not None or (self._decoder is not None and self._decoder.done):
             raise RemoteProtocolError("sketch-unexpected")
         try:
@@ -102,7 +111,6 @@ class Sketching:
             if self._decoder is None:
                 self._take_items()
                 self._decoder = Decoder(self._items)
-                self._budget = SYMBOLS_MAX if no_other_way else self._worth(symbols)
             self._decoder.feed(symbols)
         except SketchError as error:
             raise RemoteProtocolError("sketch-malformed", str(error)) from None
@@ -113,15 +121,12 @@ class Sketching:
             self.mine = [self._items[item] for item in sorted(self._decoder.mine)]
             hashes = tuple(_hash(item) for item in sorted(self._decoder.theirs))
             return Sketched(0, len(hashes) > HASHES_MAX, hashes if len(hashes) <= HASHES_MAX else ())
-        more = min(self._symbols, self._budget - self._symbols)
-        return Sketched(0, True, ()) if more <= 0 else Sketched(more, False, ())
-
-    def _worth(self, symbols: list[Symbol]) -> int:
-        """How many symbols are worth their bytes: symbol 0 counts the logs that a VECTOR would tell."""
-        theirs = abs(symbols[0].size) if symbols else 0
-        if abs(theirs - len(self._items)) > theirs // 8 + SYMBOLS_FIRST:
-            return 0
-        return min(theirs * _STATE_BYTES // SYMBOL_BYTES, SYMBOLS_MAX)
+        decoder, symbols_max = self._decoder, min(bytes_max // SYMBOL_BYTES, SYMBOLS_MAX)
+        enough = int(SYMBOLS_PER_ITEM * (len(decoder.mine) + len(decoder.theirs) + decoder.left))
+        if enough > symbols_max or self._symbols >= symbols_max:
+            return Sketched(0, True, ())
+        more = max(enough - self._symbols, self._symbols // 4, 1)
+        return Sketched(min(more, symbols_max - self._symbols, SYMBOLS_MORE_MAX), False, ())
 
     # Both.
 
@@ -130,9 +135,13 @@ class Sketching:
         for log, state in self._frontier.states.items():
             if state.settled and reconciled(log) and self._lanes >> log.lane & 1:
                 tip = self._frontier.tip(log) if self._with_tips else b""
-                data = b"beepmesh/item/2" + self._salt + form(log, state.settled) + tip
-                self._items[int.from_bytes(sha256(data).digest()[:8])] = log
+                self._items[item(self._salt, log, state.settled, tip)] = log
                 self._equal[log] = state.settled
+
+
+def item(salt: bytes, log: LogId, settled: Ranges, tip: bytes) -> int:
+    """What stands for a log with its state in the sketches of one link."""
+    return int.from_bytes(sha256(b"beepmesh/item/2" + salt + form(log, settled) + tip).digest()[:ITEM_BYTES])
 
 
 def _hash(item: int) -> bytes:

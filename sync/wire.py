@@ -41,14 +41,15 @@ from sync.ranges import Ranges
 from sync.refs import HASH_BYTES, Listed, LogRef, Tagged, pack_ref, read_ref
 
 __all__ = [
-    "Ack", "Ask", "Gone", "Hello", "Listed", "LogId", "LogRef", "Record", "RemoteProtocolError", "Run", "Sketch",
-    "Sketched", "State", "States", "Stop", "Tagged", "Unknown", "Vector", "Want", "decode", "encode",
+    "Ack", "Ask", "Check", "Gone", "Hello", "Listed", "LogId", "LogRef", "Record", "RemoteProtocolError", "Run",
+    "Sketch", "Sketched", "State", "States", "Stop", "Tagged", "Unknown", "Vector", "Want", "decode", "encode",
 ]  # fmt: skip
 
 WIRE_VERSION: Final = 2
+CHECK_ROOT_BYTES: Final = 2
 RUN_OVERHEAD_BYTES: Final = 96  # A RUN beside its packed entries: type, names, seq, prev and eight lengths, at most.
 
-HELLO, STATES, RUN, ACK, GONE, WANT, STOP, ASK, SKETCH, SKETCHED, VECTOR = range(11)
+HELLO, STATES, RUN, ACK, GONE, WANT, STOP, ASK, SKETCH, SKETCHED, VECTOR, CHECK = range(12)
 
 
 class Remembered(NamedTuple):
@@ -185,7 +186,17 @@ class Unknown:
     kind: int
 
 
-Spoken: TypeAlias = Hello | States | Vector | Run | Ack | Gone | Want | Stop | Ask | Sketch | Sketched
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The first reconciliation is over. Where we have settled the same, do we also have the same tips?"""
+
+    root: bytes
+    """The first 2 B of logs.root now."""
+    chain: bytes
+    """4 B, logs.chain now."""
+
+
+Spoken: TypeAlias = Check | Hello | States | Vector | Run | Ack | Gone | Want | Stop | Ask | Sketch | Sketched
 Record: TypeAlias = Spoken | Unknown
 
 _REMEMBERS, _DELTA, _HOLD = 1, 2, 4
@@ -227,6 +238,8 @@ def encode(record: Spoken) -> bytes:
             if count:
                 return _head(SKETCHED) + varint(count)
             return _head(SKETCHED, _GIVEN_UP if given_up else _SOLVED) + b"".join(hashes)
+        case Check(root, chain):
+            return _head(CHECK) + root + chain
         case Hello():
             return _encode_hello(record)
 
@@ -293,6 +306,11 @@ def decode(data: bytes, *, bytes_max: int) -> Record:
         case 10:
             _only(flags, _MORE | _ZIP)
             return Vector(bool(flags & _MORE), read_dense(unzipped(octets.rest(), bool(flags & _ZIP))))
+        case 11:
+            _only(flags, 0)
+            check = Check(octets.take(CHECK_ROOT_BYTES), octets.take(CHAIN_BYTES))
+            octets.end()
+            return check
         case 0:
             return _hello(octets, flags)
         case kind:
@@ -308,7 +326,7 @@ def _hello(octets: Octets, flags: int) -> Hello:
     version, lanes = octets.take(2)
     if version < WIRE_VERSION:
         raise RemoteProtocolError("version-unsupported", f"version {version}")
-    known = octets.varint(LOGS_MAX)
+    known = octets.varint(LOGS_MAX + 1)
     check = octets.take(CHECK_BYTES) if known else b""
     epoch, upto = int.from_bytes(octets.take(4)), octets.varint()
     root, chain = octets.take(ROOT_BYTES), octets.take(CHAIN_BYTES)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from beepmesh import desk, upkeep
+from beepmesh.asking import answer
 from beepmesh.author import control_draft, feed_certificate_draft
 from beepmesh.channel import Door
 from beepmesh.config import Config
@@ -27,7 +28,6 @@ from beepmesh.events import (
     BatchCommitted,
     BatchFailed,
     Commit,
-    EntriesRead,
     FrameReceived,
     HangUp,
     HomeChanged,
@@ -35,17 +35,22 @@ from beepmesh.events import (
     JoinDecided,
     LevelReached,
     LinkDown,
+    LinkDrained,
     LinkUp,
+    ListFeeds,
     MessageArrived,
     Output,
     PeerJoined,
     PeerLeft,
     ProveForks,
+    ProveRuns,
     ReadEntries,
-    Reopened,
+    RecallPeer,
+    RenewEpoch,
     ReopenEntries,
     SealWaiting,
     SendFrames,
+    TellDrained,
     TimeCame,
     Told,
     WakeAt,
@@ -55,6 +60,7 @@ from beepmesh.forks import fork_statement
 from beepmesh.home import Home, first_statements
 from beepmesh.messages.entry import Entry
 from beepmesh.receipts import receipts_due
+from beepmesh.shell import frontier_of
 from beepmesh.store.contract import Batch, Statement, Store
 from beepmesh.store.memory import MemoryStore
 from beepmesh.trust.facts import PREKEY_BUNDLE, prekey_bundle_data
@@ -117,6 +123,8 @@ class End(Protocol):
 
     def on_frame(self, link: int, frame: bytes) -> None: ...
 
+    def on_drained(self, link: int) -> None: ...
+
     def on_down(self, link: int) -> None: ...
 
 
@@ -126,8 +134,8 @@ class Cable:
 
     ends: tuple[End, End]
     numbers: tuple[int, int]
-    queues: tuple[deque[bytes], deque[bytes]] = field(default_factory=lambda: (deque(), deque()))
-    """Towards the first end, and towards the second."""
+    queues: tuple[deque[bytes | None], deque[bytes | None]] = field(default_factory=lambda: (deque(), deque()))
+    """Towards the first end, and towards the second. None: whoever sends there hears that all before it has left."""
     ending: list[bool] = field(default_factory=lambda: [False, False])
     """Towards an end: whether nothing follows what is in its queue."""
     down: list[bool] = field(default_factory=lambda: [False, False])
@@ -141,6 +149,11 @@ class Cable:
                 self.frames_sent += 1
                 self.bytes_sent += len(frame)
                 self.queues[towards].append(frame)
+
+    def tell_drained(self, link: int) -> None:
+        towards = 1 - self.numbers.index(link)
+        if not self.ending[towards]:
+            self.queues[towards].append(None)
 
     def hang_up(self, link: int) -> None:
         side = self.numbers.index(link)
@@ -159,7 +172,11 @@ class Cable:
     def deliver(self, side: int) -> None:
         end, number = self.ends[side], self.numbers[side]
         if self.queues[side]:
-            end.on_frame(number, self.queues[side].popleft())
+            frame = self.queues[side].popleft()
+            if frame is None:
+                self.ends[1 - side].on_drained(self.numbers[1 - side])
+            else:
+                end.on_frame(number, frame)
         else:
             self.down[side] = True
             end.on_down(number)
@@ -247,7 +264,7 @@ class EngineNode:
         self.engine = Engine(
             identity=home.identity,
             roster=home.roster,
-            states=home.store.states(),
+            frontier=frontier_of(home),
             frozen=home.store.frozen(),
             believed_s=lambda: home.believed_s(mesh.wall_ms),
             wall_ms=lambda: mesh.wall_ms,
@@ -304,6 +321,9 @@ class EngineNode:
     def on_frame(self, link: int, frame: bytes) -> None:
         self.give(FrameReceived(link, frame))
 
+    def on_drained(self, link: int) -> None:
+        self.give(LinkDrained(link))
+
     def on_down(self, link: int) -> None:
         self.give(LinkDown(link))
 
@@ -320,7 +340,7 @@ class EngineNode:
         if fresh.identity_changed:
             self.engine.renew(self.home.identity)
         if fresh.states:
-            self.give(HomeChanged(fresh.states))
+            self.give(HomeChanged(fresh.states, fresh.version))
         return result
 
     def give(self, *events: Input) -> None:
@@ -375,18 +395,19 @@ class EngineNode:
                     return
                 case Commit():
                     self._answered(orders, (None if self.disk_full else self.stored(order)) or BatchFailed("full"))
-                case ReadEntries(_, log, start, stop, bytes_max, with_prev):
-                    read = self.home.store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev)
-                    self._answered(orders, EntriesRead(order, read))
-                case ReopenEntries():
-                    self._answered(orders, Reopened(order, self.home.unopened()))
+                case ReadEntries() | ProveRuns() | RecallPeer() | ReopenEntries():
+                    self._answered(orders, answer(self.home, order, self.mesh.wall_ms))
+                case RenewEpoch():
+                    self.engine.renew_epoch(self.home.store.renew_epoch())
                 case SendFrames(link, frames):
                     self._cables[link].send(link, frames)
+                case TellDrained(link):
+                    self._cables[link].tell_drained(link)
                 case HangUp(link):
                     self._cables[link].hang_up(link)
                 case WakeAt(when):
                     self.wake_at = when if self.wake_at is None else min(when, self.wake_at)
-                case WriteReceipts() | SealWaiting() | ProveForks():
+                case WriteReceipts() | SealWaiting() | ListFeeds() | ProveForks():
                     self._chore(order)
                 case PeerJoined() | PeerLeft() | MessageArrived() | LevelReached() | JoinDecided():
                     self.told.append(order)
@@ -404,13 +425,15 @@ class EngineNode:
         done = home.store.commit(order.batch, keys=home.keys(), now_ms=home.dated_ms(self.mesh.wall_ms))
         return BatchCommitted(order.batch, done)
 
-    def _chore(self, order: WriteReceipts | SealWaiting | ProveForks) -> None:
+    def _chore(self, order: WriteReceipts | SealWaiting | ListFeeds | ProveForks) -> None:
         now_ms = self.mesh.wall_ms
         match order:
             case WriteReceipts():
                 self.act(lambda: receipts_due(self.home, now_ms))
             case SealWaiting():
                 self.act(lambda: upkeep.seal_waiting(self.home, now_ms))
+            case ListFeeds():
+                self.act(lambda: upkeep.list_feeds(self.home, now_ms))
             case ProveForks(forks):
                 identity = self.home.identity
                 drafts = tuple(control_draft(fork_statement(fork), identity) for fork in forks)

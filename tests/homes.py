@@ -13,7 +13,7 @@ from beepmesh.author import BODY_CONTROL, BODY_FEED_CERTIFICATE, decode_control,
 from beepmesh.crypto.certificates import issue_device, issue_feed
 from beepmesh.crypto.primitives import AgreementKey, SigningKey
 from beepmesh.home import Home
-from beepmesh.messages.entry import Entry, verify_run
+from beepmesh.messages.entry import Entry, verify_entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.reading import Reader
 from beepmesh.store.contract import Batch, Fact
@@ -115,7 +115,7 @@ def carry(source: Home, target: Home, *, now_ms: int = NOW_MS) -> list[Payload]:
     for entry in fresh:
         vouched = target.roster.feed(entry.feed)
         assert vouched is not None
-        verify_run(vouched.public, [entry])
+        assert verify_entry(vouched.public, entry)
     reader = Reader(target.identity, target.roster)
     payloads = [payload for entry in fresh if (payload := reader.open(entry, now_ms)) is not None]
     batch = Batch(entries=tuple(fresh), facts=tuple(facts), payloads=tuple(payloads))

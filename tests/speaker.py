@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 from beepmesh.channel import RECORD_BYTES_MAX, Channel, Door, OwnerRecord, Secured, SessionRecord
 from beepmesh.crypto.primitives import AgreementKey, SigningKey
@@ -13,6 +14,8 @@ from sync import cbor, wire
 from sync.logs import LogId
 from tests.engines import FRAME_BYTES_MAX, NOW_MS, Cable, EngineNode
 from tests.trust.village import Entropy
+
+_EPOCHS = count(1)
 
 
 class Speaker:
@@ -69,6 +72,9 @@ class Speaker:
                 case SessionRecord(data):
                     self.heard.append(wire.decode(data, bytes_max=RECORD_BYTES_MAX))
 
+    def on_drained(self, link: int) -> None:
+        """It never asks."""
+
     def on_down(self, link: int) -> None:
         self._ended = True
 
@@ -82,7 +88,11 @@ class Speaker:
     def greet(self) -> None:
         """Begin a session in which nothing is said to be held here."""
         self._node.mesh.run()
-        self.say(wire.encode(wire.Hello(1, 0, bytes(16), 7, RECORD_BYTES_MAX)))
+        # Of two that do not know each other the one with the smaller root tells everything.
+        # With a disk of its own each time, it is never taken for one that was met before.
+        epoch = next(_EPOCHS)
+        hello = wire.Hello(wire.WIRE_VERSION, 15, 1 << 17, 0, b"", epoch, 1, root=bytes(8), chain=bytes(4))
+        self.say(wire.encode(hello))
         self.say(wire.encode(wire.Vector(more=False, states=())))
         self._node.mesh.run()
 
@@ -92,7 +102,7 @@ class Speaker:
         """One run, entries packed or as the bytes they are."""
         if log not in self._mentioned:
             self._mentioned.append(log)
-            reference: bytes | int = log.feed + bytes([log.lane])
+            reference: wire.LogRef = log
         else:
             reference = self._mentioned.index(log)
         packed = tuple(entry if isinstance(entry, bytes) else pack(entry) for entry in entries)

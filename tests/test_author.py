@@ -27,7 +27,7 @@ from beepmesh.home import Home, first_statements
 from beepmesh.messages.content import Text
 from beepmesh.messages.entry import NO_PREV, Entry, write
 from beepmesh.store.contract import Draft, Statement
-from beepmesh.trust.facts import DEVICE_CERTIFICATE, FEED_CERTIFICATE, FORK_PROOF
+from beepmesh.trust.facts import DEVICE_CERTIFICATE, FEED_CERTIFICATE, FEED_PAGE
 from sync import cbor
 from tests.homes import DAY_MS, NOW_MS, carry, founded, joined, member_identity
 
@@ -160,7 +160,7 @@ def test_a_control_statement_is_closed_to_others_and_bound_to_its_place(tmp_path
     "data",
     [
         cbor.encode([0, b"x", b"y"]),
-        cbor.encode([FORK_PROOF + 1, b"x"]),
+        cbor.encode([FEED_PAGE + 1, b"x"]),
         cbor.encode([True, b"x"]),
         cbor.encode("no array"),
         b"\xff",

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beepmesh.config import FILE_BYTES_MAX, SPECS_MAX, Config, Setting, load, parse
+from beepmesh.config import FILE_BYTES_MAX, MEGABYTES_MAX, MEGABYTES_MIN, SPECS_MAX, Config, Setting, load, parse
 from beepmesh.errors import HomeProblem
 
 
 def test_a_home_without_a_file_has_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path) == Config()
-    assert [setting.source for setting in load(tmp_path).effective()] == ["default"]
+    assert [setting.source for setting in load(tmp_path).effective()] == ["default", "default"]
 
 
 def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
@@ -23,6 +23,7 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     file.write_text('[links]\nuse = ["lan", "tcp:192.0.2.7:7700"]\n')
     assert load(tmp_path).effective() == [
         Setting("links.use", ("lan", "tcp:192.0.2.7:7700"), str(file)),
+        Setting("storage.megabytes", 2_000, "default"),
     ]
 
 
@@ -36,6 +37,8 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
         ("[elsewhere]", "links.use"),
         ("links = 3", "links.use"),
         ("[links.use]\nx = 1", "links.use"),
+        ("[storage]\nmegabyte = 1", "storage.megabytes"),
+        ("megabytes = 100", "storage.megabytes"),
     ],
 )
 def test_an_unknown_key_is_refused_naming_the_nearest(text: str, named: str) -> None:
@@ -54,6 +57,12 @@ def test_an_unknown_key_is_refused_naming_the_nearest(text: str, named: str) -> 
         f"[links]\nuse = {['lan'] * (SPECS_MAX + 1)}",
         "[links",
         "[links]\nuse = []\nuse = []",
+        "[storage]\nmegabytes = '100'",
+        "[storage]\nmegabytes = 100.0",
+        "[storage]\nmegabytes = true",
+        "[storage]\nmegabytes = -1",
+        f"[storage]\nmegabytes = {MEGABYTES_MIN - 1}",
+        f"[storage]\nmegabytes = {MEGABYTES_MAX + 1}",
     ],
 )
 def test_a_wrong_value_is_refused_naming_the_file(text: str) -> None:
@@ -63,6 +72,11 @@ def test_a_wrong_value_is_refused_naming_the_file(text: str) -> None:
 
 def test_no_links_at_all_is_a_choice() -> None:
     assert parse(b"[links]\nuse = []", "").links_use == ()
+
+
+@pytest.mark.parametrize("megabytes", [0, MEGABYTES_MIN, MEGABYTES_MAX])
+def test_the_store_may_take_what_is_asked_for(megabytes: int) -> None:
+    assert parse(f"[storage]\nmegabytes = {megabytes}".encode(), "").storage_megabytes == megabytes
 
 
 def test_a_file_too_large_or_not_readable_is_refused(tmp_path: Path) -> None:

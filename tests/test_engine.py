@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beepmesh.engine import RECENT_BYTES_MAX, TRAFFIC_MAX
+from beepmesh import upkeep
+from beepmesh.author import control_draft
 from beepmesh.events import (
     BatchCommitted,
     Commit,
     FrameReceived,
     HomeChanged,
     LevelReached,
+    LinkDrained,
+    ListFeeds,
     PeerLeft,
     ReadEntries,
     SendFrames,
@@ -26,9 +29,13 @@ from beepmesh.events import (
     WriteReceipts,
 )
 from beepmesh.messages.entry import BODY_BYTES_MAX
-from beepmesh.store.contract import Committed
+from beepmesh.recent import RECENT_BYTES_MAX
+from beepmesh.store.contract import Batch, Committed, Statement
+from beepmesh.talks import TRAFFIC_MAX
+from beepmesh.trust.facts import FEED_PAGE, feed_page_data
+from beepmesh.trust.listing import Page
 from sync.logs import LogId
-from tests.engines import Cable, EngineNode, Mesh, all_counts
+from tests.engines import Cable, EngineNode, MemoryHome, Mesh, all_counts
 from tests.speaker import Speaker, chain
 
 PLAIN = (b"", b"\x01 no envelope")
@@ -276,7 +283,7 @@ def test_what_was_passed_on_once_is_not_sent_again() -> None:
     cut(mesh, *mesh.cables)
     cables = [mesh.connect(hq, bilal), mesh.connect(hq, mesh.nodes[2])]
     mesh.run()
-    assert all(cable.bytes_sent <= 360 for cable in cables)
+    assert all(cable.bytes_sent <= 420 for cable in cables)
     assert before
     assert all(bilal.engine.take_traffic(cable.numbers[1]).received == 0 for cable in cables[:1])
 
@@ -347,7 +354,7 @@ def test_a_late_word_from_the_disk_does_not_take_back_what_is_known() -> None:
     held.speaker.push(held.log, 0, lines[:2])
     stale = held.bilal.home.store.states()
     held.speaker.push(held.log, 2, lines[2:4])
-    held.bilal.give(HomeChanged(stale))
+    held.bilal.give(HomeChanged(stale, 0))
     held.speaker.push(held.log, 4, lines[4:])
     assert held.bilal.held(held.log) == lines
     assert held.bilal.counts == {}
@@ -377,7 +384,7 @@ def test_entries_kept_for_passing_on_are_bounded_in_bytes_whatever_their_bodies(
             (order,) = node.flush()
             assert isinstance(order, Commit)
             node.handle(BatchCommitted(replace(order.batch, entries=(offered,)), Committed((), {})), 0.0)
-        kept = node._recent
+        kept = node._recent.entries
         assert 0 < len(kept) <= RECENT_BYTES_MAX // 256
         assert sum(len(one.body or b"") for one in kept.values()) <= RECENT_BYTES_MAX
 
@@ -400,15 +407,16 @@ def test_what_passed_on_links_that_ended_is_kept_for_so_many_of_them() -> None:
         cable = mesh.connect(hq, bilal)
         mesh.run(seconds=0)
         cut(mesh, cable)
-    assert len(hq.engine._traffic) <= TRAFFIC_MAX
+    assert len(hq.engine._talks._traffic) <= TRAFFIC_MAX
 
 
-def test_frames_for_a_link_that_has_ended_are_nobody_s() -> None:
+def test_frames_and_answers_of_a_link_that_has_ended_are_nobody_s() -> None:
     mesh = line("Headquarters", "Bilal")
     hq, _ = mesh.nodes
     (cable,) = mesh.cables
     cut(mesh, cable)
     assert hq.engine.handle(FrameReceived(cable.numbers[0], b"late"), mesh.now) == []
+    assert hq.engine.handle(LinkDrained(cable.numbers[0]), mesh.now) == []
     assert hq.engine.flush() == []
 
 
@@ -420,3 +428,48 @@ def test_a_record_against_the_protocol_ends_that_link_alone() -> None:
     assert held.speaker.has_ended()
     assert set(held.bilal.engine.peers) == {held.hq.device, held.dawood.device}
     assert sum(held.bilal.counts.values()) == 1
+
+
+# The organisation's list of feeds.
+
+
+def listed(node: EngineNode | MemoryHome) -> list[bytes]:
+    feeds = (node.home if isinstance(node, EngineNode) else node).roster.feed_list
+    return [feeds.feed(number) for number in range(len(feeds))]
+
+
+def test_all_nodes_of_a_line_end_with_the_same_list_and_read_it_again_from_their_stores() -> None:
+    mesh = line("Headquarters", "Bilal", "Chand", "Dawood")
+    hq, *others = mesh.nodes
+    assert sorted(listed(hq)) == sorted(node.device for node in mesh.nodes)
+    mesh.now += 86_400
+    hq.act(lambda: upkeep.list_feeds(hq.home, mesh.wall_ms))
+    mesh.run()
+    assert sorted(listed(hq)[4:]) == sorted(node.home.identity.feed for node in mesh.nodes)
+    for node in others:
+        assert listed(node) == listed(hq) == listed(MemoryHome(node.home.identity, node.home.store))
+    assert all_counts(mesh.nodes) == {}
+
+
+def test_only_the_keeper_is_told_to_list_who_comes() -> None:
+    mesh = line("Headquarters", "Bilal", "Dawood")
+    assert [node.name for node in mesh.nodes if ListFeeds() in node.outputs] == ["Headquarters"]
+
+
+def test_pages_that_overtake_each_other_are_put_in_order() -> None:
+    mesh = line("Headquarters", "Bilal")
+    hq, late = mesh.nodes[0], mesh.node("Dawood")
+    control = LogId(hq.device, 0)
+    for feed in (late.device, late.home.identity.feed):
+        page = Page(len(hq.home.roster.feed_list), (feed,))
+        draft = control_draft(Statement(FEED_PAGE, feed_page_data(*page.encode())), hq.home.identity)
+        hq.home.commit(Batch(drafts=(draft,)), mesh.wall_ms)
+    speaker = Speaker(late, mesh.identity("Mallory"))
+    speaker.greet()
+    entries = hq.held(control)
+    speaker.push(control, 0, entries[:2])
+    speaker.push(control, 4, entries[4:], prev=entries[3].id)
+    assert listed(late) == []
+    speaker.push(control, 2, entries[2:4], prev=entries[1].id)
+    assert listed(late) == listed(hq)
+    assert len(listed(late)) == 4

@@ -16,7 +16,7 @@ from beepmesh import desk, home, locks
 from beepmesh.crypto.keystore import Keystore
 from beepmesh.errors import HomeProblem, Locked, Usage
 from beepmesh.home import KEYSTORE_NAME, Home
-from beepmesh.messages.entry import verify_run
+from beepmesh.messages.entry import verify_entry
 from beepmesh.store.contract import Batch, Fact
 from beepmesh.store.sqlite import FILE_NAME as STORE_NAME
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, FEED_CERTIFICATE, PREKEY_BUNDLE
@@ -37,7 +37,8 @@ def test_a_new_home_holds_its_certificates_and_prekeys_in_its_own_logs(tmp_path:
             (LogId(identity.device, 0), identity.device_key.public),
             (LogId(identity.feed, 0), identity.feed_key.public),
         ):
-            verify_run(public, a.store.read(log, 0, 9, bytes_max=1 << 20, with_prev=False).entries)
+            entries = a.store.read(log, 0, 9, bytes_max=1 << 20, with_prev=False).entries
+            assert all(verify_entry(public, entry) for entry in entries)
         assert a.roster.bundle(identity.device, NOW_MS // 1_000) is not None
         assert not identity.prekeys.due(NOW_MS // 1_000)
 
@@ -189,6 +190,17 @@ def test_refresh_tells_what_another_process_wrote_and_learns_its_facts(tmp_path:
         assert [person.name for person in again.roster.people()] == ["Ayesha Khan", "Bilal"]
         desk.send(a, "Bilal", "hello", now_ms=NOW_MS)
         assert list(again.refresh().states) == [LogId(a.identity.feed, 1)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "limit"), [("", 2 * 10**9), ("megabytes = 50", 5 * 10**7), ("megabytes = 0", None)]
+)
+def test_the_store_keeps_within_what_the_settings_give_it(tmp_path: Path, setting: str, limit: int | None) -> None:
+    with founded(tmp_path / "a"):
+        pass
+    (tmp_path / "a" / "config.toml").write_text(f"[storage]\n{setting}\n")
+    with Home.open(tmp_path / "a") as again:
+        assert again.store.size().limit_bytes == limit
 
 
 def test_refresh_takes_over_prekeys_that_another_process_made(tmp_path: Path) -> None:

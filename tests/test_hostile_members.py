@@ -62,7 +62,7 @@ def test_a_relay_whose_clock_ran_ahead_and_erased_too_early_takes_the_message_fr
     ayesha.send("Bilal", SECRET)
     mesh.connect(ayesha, hq)
     mesh.run()
-    assert hq.home.store.expire(mesh.wall_ms + 80 * DAY_S * 1_000)
+    assert sum(hq.home.store.expire(mesh.wall_ms + day * DAY_S * 1_000) for day in range(1, 81))
     mesh.nodes[0] = EngineNode(mesh, hq.home)  # Restarted, so that it remembers no body.
     mesh.connect(mesh.nodes[0], bilal)
     mesh.run()

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -315,3 +316,20 @@ async def test_a_listener_hears_who_comes_and_who_goes(tmp_path: Path) -> None:
         network.disconnect("0", "1")
         await until(ayesha, lambda: any(isinstance(told, PeerLeft) for told in heard))
         assert [told.device for told in heard if isinstance(told, PeerJoined)] == [bilal.home.identity.device]
+
+
+def is_listed(node: Node, feeds: int) -> bool:
+    return len(node.home.roster.feed_list) == feeds
+
+
+async def test_who_joins_is_listed_by_headquarters_and_everybody_hears_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "LIST_DELAY_S", 0)
+    paths = await to_thread.run_sync(make_homes, tmp_path, "Ayesha", "Bilal", "Chand")
+    async with running(paths) as (_, nodes):
+        ayesha, bilal, _ = nodes
+        for node in (ayesha, bilal):
+            await until(node, partial(is_listed, node, 3))
+        feeds = bilal.home.roster.feed_list
+        assert {feeds.feed(number) for number in range(3)} == {node.home.identity.device for node in nodes}

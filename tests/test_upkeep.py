@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from beepmesh import desk
 from beepmesh.home import Home
 from beepmesh.store.contract import Batch, StoreProblem
+from beepmesh.upkeep import list_feeds
 from sync.logs import LogId
 from tests.homes import BILAL, DAY_MS, NOW_MS, acquainted, carry, founded, joined, ledger, meet, texts
 
@@ -193,3 +195,81 @@ def test_headquarters_renews_itself_and_everybody_hears_the_time(pair: tuple[Hom
     desk.send(a, BILAL, "still here", now_ms=later)
     carry(a, b, now_ms=later)
     assert texts(b) == ["still here"]
+
+
+# The organisation's list of feeds.
+
+
+def listed(home: Home) -> list[bytes]:
+    return [home.roster.feed_list.feed(number) for number in range(len(home.roster.feed_list))]
+
+
+def test_the_founder_lists_control_feeds_once_and_everybody_reads_the_same_list(pair: tuple[Home, Home]) -> None:
+    a, b = pair
+    assert list_feeds(a, NOW_MS) == 2
+    assert list_feeds(a, NOW_MS) == 0
+    assert listed(a) == sorted([a.identity.device, b.identity.device])
+    carry(a, b)
+    assert listed(b) == listed(a)
+    assert list_feeds(b, NOW_MS) == 0
+    for home in pair:
+        with Home.open(home.path) as again:
+            assert listed(again) == listed(a)
+            assert list_feeds(again, NOW_MS) == 0
+
+
+def test_somebody_else_than_the_keeper_lists_nothing(pair: tuple[Home, Home]) -> None:
+    _, b = pair
+    entries = b.store.size().entries
+    assert list_feeds(b, NOW_MS) == 0
+    assert listed(b) == []
+    assert b.store.size().entries == entries
+
+
+def test_a_page_never_ties_a_message_feed_to_who_came_with_it(tmp_path: Path, pair: tuple[Home, Home]) -> None:
+    a, b = pair
+    with joined(tmp_path / "c", a, "Chand") as c, joined(tmp_path / "d", a, "Dawood") as d:
+        members = (a, b, c, d)
+        for member in members:  # One after the other, each with a page of its own.
+            meet(a, member)
+            list_feeds(a, NOW_MS)
+        assert set(listed(a)) == {member.identity.device for member in members}
+        tomorrow = NOW_MS + DAY_MS
+        assert list_feeds(a, tomorrow) == 4
+        assert listed(a)[4:] == sorted(member.identity.feed for member in members)
+
+
+def test_message_feeds_that_come_late_wait_for_others_and_for_another_day(
+    tmp_path: Path, pair: tuple[Home, Home]
+) -> None:
+    a, _ = pair
+    later = NOW_MS + 3 * DAY_MS
+    with ExitStack() as homes:
+        late = [homes.enter_context(joined(tmp_path / f"late {number}", a, f"L{number}")) for number in range(7)]
+        for member in late[:2]:
+            meet(a, member)
+        assert list_feeds(a, later) == 4 + 4  # With the two who are there: four of each kind.
+        for member in late[2:5]:
+            meet(a, member)
+        assert list_feeds(a, later + DAY_MS) == 3  # Control feeds: three message feeds would be too few.
+        meet(a, late[5])
+        assert list_feeds(a, later + DAY_MS) == 1 + 4
+        meet(a, late[6])
+        assert list_feeds(a, later + DAY_MS) == 1
+        assert not {member.identity.feed for member in late[6:]} & set(listed(a))
+
+
+def test_a_day_has_one_page_of_message_feeds_at_most(tmp_path: Path, pair: tuple[Home, Home]) -> None:
+    a, _ = pair
+    later = NOW_MS + 3 * DAY_MS
+    with ExitStack() as homes:
+        late = [homes.enter_context(joined(tmp_path / f"late {number}", a, f"L{number}")) for number in range(6)]
+        for member in late[:2]:
+            meet(a, member)
+        list_feeds(a, later)
+        for member in late[2:]:
+            meet(a, member)
+        assert list_feeds(a, later + 1) == 4  # Four message feeds wait, and go on waiting.
+        with Home.open(a.path) as again:
+            assert list_feeds(again, later + 2) == 0
+            assert list_feeds(again, later + DAY_MS) == 4

@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from transports.link import RECORD_BYTES_MAX, Link, LinkBroken, LinkInfo, Welcome, keep
 
-BUFFER_BYTES_MAX = 256 * 1024
+BUFFER_BYTES_MAX = 64 * 1024
 RELINK_S = 0.05
 """First wait before two connected nodes whose link ended meet again; it doubles up to RELINK_S_MAX."""
 RELINK_S_MAX = 2.0
@@ -53,7 +53,7 @@ class MemoryLink(Link):
         record = self._queue.popleft()
         was_full = self._queued_bytes >= BUFFER_BYTES_MAX
         self._queued_bytes -= len(record)
-        if was_full:
+        if was_full or not self._queue:
             self._other._wake()
         return record
 
@@ -66,6 +66,12 @@ class MemoryLink(Link):
         self._other._queue.append(bytes(item))
         self._other._queued_bytes += len(item)
         self._other._wake()
+
+    async def drained(self) -> None:
+        while not self._broken and self._other._queue:
+            await self._changed.wait()
+        if self._broken:
+            raise LinkBroken(self._broken)
 
     async def aclose(self) -> None:
         self._drop_queue()

@@ -3,8 +3,9 @@
 Laws:
 1. Records queued in one turn of the event loop leave in one write. asyncio's own callbacks are used because a small
    write costs a twentieth of what it costs through anyio's sockets (288,000 against 15,000 per CPU second, measured).
-2. At most UNSENT_BYTES_MAX wait here for the kernel, then `send` waits; at most UNREAD_BYTES_MAX and one read wait for
-   the reader, then the kernel's window closes and the other side waits.
+2. What one turn queued waits here for the kernel, WRITE_NOW_BYTES and one record at most, and `send` waits until it has
+   all of that; at most UNREAD_BYTES_MAX and one read wait for the reader, then the kernel's window closes and the other
+   side waits.
 3. An idle link sends no byte of its own; the kernel's keepalive finds a dead path.
 4. Closing sends everything, then the end of stream, and reads on until the other side's: a socket closed with unread
    bytes makes the kernel reset the connection, which would take our last records from the other side.
@@ -25,7 +26,6 @@ import anyio
 from transports.framing import Deframer, FramingError, length_prefix
 from transports.link import RECORD_BYTES_MAX, Link, LinkBroken, LinkInfo
 
-UNSENT_BYTES_MAX = 256 * 1024
 UNREAD_BYTES_MAX = 256 * 1024
 WRITE_NOW_BYTES = 64 * 1024
 """A turn that has queued this much writes at once: more gains nothing and only delays."""
@@ -37,8 +37,9 @@ took 95 B/s (measured). The side that dialled asks first because it will dial ag
 KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 15, 3
 UNANSWERED_S_MAX = 30
 """TCP_USER_TIMEOUT (RFC 5482): unacknowledged bytes, or a window that stays shut, for so long end the link."""
-KERNEL_UNSENT_BYTES = 64 * 1024
-"""TCP_NOTSENT_LOWAT: the rest stays with us, so that an alert is not queued behind megabytes in the kernel."""
+KERNEL_UNSENT_BYTES = 4 * 1024
+"""TCP_NOTSENT_LOWAT: three segments, 2 s at 16 kbit/s; whoever asks `drained` can overtake all the rest. A path that
+takes all we give costs nothing more for it, one at its limit a turn of the loop for each 2 KiB instead of 32."""
 
 TCP_INFO = LinkInfo("tcp", "", RECORD_BYTES_MAX, metered=False, dialled=True, estimate_bytes_per_s=1_000_000)
 
@@ -107,7 +108,7 @@ class TcpLink(Link, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
-        self._wire.set_write_buffer_limits(high=UNSENT_BYTES_MAX, low=UNSENT_BYTES_MAX // 4)
+        self._wire.set_write_buffer_limits(high=0)  # Writable means that the kernel has taken everything.
         keepalive_idle_s = KEEPALIVE_DIALLED_S if self.info.dialled else KEEPALIVE_ACCEPTED_S
         set_options(self._wire.get_extra_info("socket"), keepalive_idle_s)
         if not self.info.address:
@@ -185,16 +186,17 @@ class TcpLink(Link, asyncio.Protocol):
 
     async def send(self, item: bytes) -> None:
         self._check_size(item)
-        while not self._writable.is_set() and not self._broken:
-            await self._writable.wait()
-        if self._broken:
-            raise LinkBroken(self._broken)
+        await self._until_writable()
         if not self._pieces:
             self._loop.call_soon(self._write)
         self._pieces += (length_prefix(len(item)), item)
         self._pieces_bytes += len(item)
         if self._pieces_bytes >= WRITE_NOW_BYTES:
             self._write()
+
+    async def drained(self) -> None:
+        self._write()
+        await self._until_writable()
 
     async def aclose(self) -> None:
         self._write()
@@ -213,6 +215,12 @@ class TcpLink(Link, asyncio.Protocol):
         """End the link at once; what is unsent is lost, what has arrived can still be read."""
         self._end(reason)
         self._wire.abort()
+
+    async def _until_writable(self) -> None:
+        while not self._writable.is_set() and not self._broken:
+            await self._writable.wait()
+        if self._broken:
+            raise LinkBroken(self._broken)
 
     def _write(self) -> None:
         # Records may be queued here when the connection ends in the same turn: they are lost, as law 3 of links says.

@@ -9,9 +9,10 @@ from beepmesh.cli.call import Call
 from beepmesh.cli.people import peers_json, peers_rows
 from beepmesh.cli.reasons import words_for
 from beepmesh.cli.text import count_of, iso_time, local_time, safe_line, size, span
-from beepmesh.config import Setting
+from beepmesh.config import Setting, Value
 from beepmesh.standing import Status
 from beepmesh.standing import status as standing_of
+from beepmesh.store.contract import Size
 
 PEERS_SHOWN: Final = 10
 _STATES: Final = {
@@ -33,8 +34,7 @@ def status(call: Call, *, config: bool) -> None:
         return
     if config:
         rows = [
-            (setting.key, safe_line(", ".join(setting.value)), safe_line(setting.source))
-            for setting in standing.settings
+            (setting.key, safe_line(_shown(setting.value)), safe_line(setting.source)) for setting in standing.settings
         ]
         call.screen.table(("setting", "value", "set by"), rows)
         return
@@ -60,7 +60,7 @@ def _identity_lines(standing: Status) -> list[str]:
         f"{safe_line(standing.name)}, {', '.join(standing.roles)}{where}, of {safe_line(standing.org)}; {known}",
         f"device {standing.device}: {node}",
         f"certificate good for {left} (until {local_time(ends * 1_000, now_ms)})",
-        f"{size(standing.size.file_bytes)} on disk, {standing.size.entries} entries"
+        f"{size(standing.size.file_bytes)} on disk{_limit(standing.size)}, {standing.size.entries} entries"
         + ("" if standing.writable else "; this home can only be read"),
     ]
 
@@ -128,6 +128,8 @@ def _as_json(standing: Status) -> dict[str, object]:
             "entries": standing.size.entries,
             "body_bytes": standing.size.body_bytes,
             "file_bytes": standing.size.file_bytes,
+            "used_bytes": standing.size.used_bytes,
+            "limit_bytes": standing.size.limit_bytes,
         },
         "writable": standing.writable,
         "troubles": list(standing.troubles),
@@ -136,4 +138,12 @@ def _as_json(standing: Status) -> dict[str, object]:
 
 
 def _settings_json(settings: Sequence[Setting]) -> list[dict[str, object]]:
-    return [{"key": setting.key, "value": list(setting.value), "source": setting.source} for setting in settings]
+    return [{"key": setting.key, "value": setting.value, "source": setting.source} for setting in settings]
+
+
+def _shown(value: Value) -> str:
+    return str(value) if isinstance(value, int) else ", ".join(value)
+
+
+def _limit(stored: Size) -> str:
+    return "" if stored.limit_bytes is None else f" ({size(stored.used_bytes)} of {size(stored.limit_bytes)} used)"

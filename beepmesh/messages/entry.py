@@ -2,8 +2,8 @@
 
 Law 1: the id is the SHA-256 of the header and the header holds the SHA-256 of the body, so a body may be
        erased and the header still verifies.
-Law 2: `prev` is the id of the entry before it in the same log, so what a run says hangs together; each
-       signature is checked all the same (see verify_run).
+Law 2: `prev` is the id of the entry before it in the same log, so one good signature vouches for whatever stands
+       below it (proving.py says how far that is relied on).
 Law 3: what a receiver can infer inside a run (feed, lane, seq, prev, body hash) is signed but not sent.
 
 Header, 98 + 4 n bytes, fixed layout, big-endian (no second encoding of one meaning can exist):
@@ -11,10 +11,11 @@ Header, 98 + 4 n bytes, fixed layout, big-endian (no second encoding of one mean
     version 1 | feed 16 | lane 1 | seq 4 | prev 32 | author time ms 6 | ttl << 4 | priority 1 | n 1 | hints 4 n
     | body length 4 | SHA-256(body) 32
 
-Packed inside a run, 72 + 4 n bytes and the body:
+Packed inside a run, 72 + 4 n bytes and the body, or with one hint 75 and the body:
 
-    ttl << 4 | erased << 3 | priority 1 | author time ms 6 | n 1 | hints 4 n | signature 64 | body
+    ttl << 4 | erased << 3 | single << 2 | priority 1 | author time ms 6 | n 1 | hints 4 n | signature 64 | body
     (erased: body length 4 | SHA-256(body) 32 in place of the body)
+    (single: n is 1 and its byte is left out. Most messages are for one device. No entry may say n = 1 otherwise)
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from hashlib import sha256
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 from beepmesh.crypto.primitives import SigningKey, verify
@@ -40,8 +40,9 @@ NO_PREV: Final = bytes(32)  # What the first entry of a log names as its predece
 _SIGNED: Final = b"beepmesh/entry/1"
 _HEAD: Final = struct.Struct(">B16sBI32sHIBB")  # Author time as 2 + 4 bytes: struct has no 6-byte integer.
 _TAIL: Final = struct.Struct(">I32s")
-_PACKED: Final = struct.Struct(">BHIB")
+_PACKED: Final = struct.Struct(">BHI")
 _ERASED: Final = 0x08
+_SINGLE: Final = 0x04
 _SIGNATURE_BYTES: Final = 64
 
 
@@ -153,26 +154,34 @@ def write(
 
 def pack(entry: Entry) -> bytes:
     """What of the entry goes on the air inside a run."""
-    body = entry.body
-    erased = 0 if body is not None else _ERASED
-    start = _PACKED.pack(
-        entry.ttl << 4 | erased | entry.priority, entry.time_ms >> 32, entry.time_ms & 0xFFFFFFFF, len(entry.hints) >> 2
-    )
-    rest = _TAIL.pack(entry.body_bytes, entry.body_hash) if body is None else body
-    return start + entry.hints + entry.signature + rest
+    hints, body = entry.hints, entry.body
+    flags = entry.ttl << 4 | entry.priority
+    if body is None:
+        flags |= _ERASED
+        body = _TAIL.pack(entry.body_bytes, entry.body_hash)
+    count = b""
+    if len(hints) == 4:
+        flags |= _SINGLE
+    else:
+        count = bytes((len(hints) >> 2,))
+    start = _PACKED.pack(flags, entry.time_ms >> 32, entry.time_ms & 0xFFFFFFFF)
+    return start + count + hints + entry.signature + body
 
 
 def unpack(packed: bytes, *, feed: bytes, lane: int, seq: int, prev: bytes) -> Entry:
     """The entry, nothing of it verified yet. Raises Refused("entry-malformed" or "entry-oversized")."""
     if len(packed) > PACKED_BYTES_MAX:
         raise Refused("entry-oversized", f"{len(packed)} bytes")
-    if len(packed) < _PACKED.size + _SIGNATURE_BYTES:
+    if len(packed) < _PACKED.size + 1 + _SIGNATURE_BYTES:
         raise Refused("entry-malformed", "truncated")
-    flags, time_high, time_low, hint_count = _PACKED.unpack_from(packed)
-    if flags & 0x04 or hint_count > HINTS_MAX:
-        raise Refused("entry-malformed", "unknown flag or too many hints")
-    at = _PACKED.size + 4 * hint_count
-    hints, signature, rest = packed[_PACKED.size : at], packed[at : at + 64], packed[at + 64 :]
+    flags, time_high, time_low = _PACKED.unpack_from(packed)
+    begin, hint_count = _PACKED.size, 1
+    if not flags & _SINGLE:
+        begin, hint_count = begin + 1, packed[begin]
+        if hint_count == 1 or hint_count > HINTS_MAX:
+            raise Refused("entry-malformed", "one hint at length, or too many")
+    at = begin + 4 * hint_count
+    hints, signature, rest = packed[begin:at], packed[at : at + 64], packed[at + 64 :]
     if len(signature) != _SIGNATURE_BYTES:
         raise Refused("entry-malformed", "truncated")
     body: bytes | None
@@ -199,22 +208,6 @@ def unpack_run(packed: Sequence[bytes], *, feed: bytes, lane: int, start: int, p
         entries.append(entry)
         prev = entry.id
     return entries
-
-
-def verify_run(public: bytes, entries: Sequence[Entry]) -> None:
-    """Check a run, links and signatures. Raises Refused("bad-signature" or "broken-link").
-
-    The newest header holds the id of the one before it, and so on down, so one signature (55 us) would vouch for what
-    all of them say. It would not vouch for the signatures below it: whoever spoils those in passing makes every node
-    that took the run a carrier whose shorter runs nobody takes. So each is checked, newest first: a run that is false
-    as a whole costs one.
-    """
-    for before, after in pairwise(entries):
-        if after.prev != before.id or after.seq != before.seq + 1:
-            raise Refused("broken-link", f"seq {after.seq}")
-    for entry in reversed(entries):
-        if not verify_entry(public, entry):
-            raise Refused("bad-signature", f"seq {entry.seq}")
 
 
 def verify_entry(public: bytes, entry: Entry) -> bool:

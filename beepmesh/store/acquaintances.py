@@ -6,11 +6,12 @@ Every function runs inside the transaction of the connection it is given.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from beepmesh.store import holding
 from beepmesh.store.contract import Count, Invitation, Issued, Peer, Place
 from beepmesh.store.database import Columns
-from beepmesh.store.log import decode_spans, encode_spans
+from beepmesh.store.spans import decode_spans, encode_spans
 from sync import cbor
 from sync.logs import LogId
 from sync.ranges import Ranges
@@ -39,11 +40,18 @@ def unopened(connection: sqlite3.Connection) -> list[Place]:
     return [Place(feed, lane, seq) for feed, lane, seq in found]
 
 
-def note_settled(connection: sqlite3.Connection, said: Iterable[tuple[bytes, LogId, Ranges]]) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO peer_settled VALUES (?, ?, ?, ?)",
-        [(device, *log, encode_spans(settled)) for device, log, settled in said],
-    )
+def note_settled(
+    connection: sqlite3.Connection, device: bytes, log: LogId, settled: Ranges, own: Collection[bytes]
+) -> list[Place]:
+    """What a device says it has; the held entries to which that makes a difference."""
+    if log.feed not in own:
+        before = settled
+    else:
+        query = "SELECT settled FROM peer_settled WHERE device = ? AND feed = ? AND lane = ?"
+        row: tuple[bytes] | None = connection.execute(query, (device, *log)).fetchone()
+        before = Ranges() if row is None else decode_spans(row[0])
+    connection.execute("INSERT OR REPLACE INTO peer_settled VALUES (?, ?, ?, ?)", (device, *log, encode_spans(settled)))
+    return holding.bulk_among(connection, log, settled.minus(before).union(before.minus(settled)))
 
 
 def peer_settled(connection: sqlite3.Connection, device: bytes) -> dict[LogId, Ranges]:

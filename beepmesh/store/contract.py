@@ -3,7 +3,8 @@
 Law 1: a commit is all or nothing, and durable when it returns. Whatever it raises, everything is as it was.
 Law 2: entries, facts, payloads, the outbox and the sealings are truth. Messages and receipts are views of them:
        `rebuild_views` makes them again and nothing changes.
-Law 3: what is settled stays settled. A body may be erased; its header stays, verifies and is handed on.
+Law 3: what is settled stays settled. A body may be erased; its header stays, verifies and is handed on. Where there is
+       a limit, entries may be given up whole, least useful first (policy.py); what they were linked to is still known.
 Law 4: an entry that is held is never replaced by another one of the same log and seq.
 Law 5: the store verifies no signature and opens nothing sealed by others: what it is given was checked by its caller.
        It does see what contradicts what it holds, because only a transaction can: see `Committed.forks`.
@@ -18,21 +19,24 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from beepmesh.crypto.primitives import SigningKey
+from beepmesh.crypto.primitives import SigningKey, sha256
 from beepmesh.errors import HomeProblem
 from beepmesh.messages.entry import NO_PREV, Entry, write
 from beepmesh.messages.inbox import MessageRow, Payload
 from beepmesh.trust.clock import author_time
 from beepmesh.trust.facts import PREKEY_BUNDLE, Fact
 from sync.logs import LogId, LogState
+from sync.memory import Memory
 from sync.ranges import Ranges
 
 __all__ = [
+    "BASE_AGE_MAX",
     "Batch",
     "Changes",
     "Committed",
     "Count",
     "Draft",
+    "EVICTED_BYTES_MAX",
     "FIND_MAX",
     "Fact",
     "Fork",
@@ -42,6 +46,8 @@ __all__ = [
     "LedgerState",
     "Message",
     "MessageQuery",
+    "PACKED_BYTES_MIN",
+    "PEERS_REMEMBERED_MAX",
     "PERISHABLE_FACT",
     "Payload",
     "Peer",
@@ -54,13 +60,20 @@ __all__ = [
     "Store",
     "StoreProblem",
     "Unsealed",
+    "VIEWS_BYTES_MAX",
+    "feeds_of",
     "packed_bytes",
 ]
 
 FIND_MAX = 8
+PEERS_REMEMBERED_MAX = 64  # Who is forgotten costs one vector of all logs; a field device meets fewer.
+VIEWS_BYTES_MAX = 1 << 20  # Of one memory, encoded: 50,000 logs. 64 hostile members cost 64 MiB at most.
+# A session tells how it stood when it last looked; meanwhile others commit. So long ago may that be, in changes.
+BASE_AGE_MAX = 256
+EVICTED_BYTES_MAX = 32 << 20  # Given up in one commit: a second for which other processes wait.
 # The one kind whose bodies expire: a newcomer needs the newest bundle only, but every certificate.
 PERISHABLE_FACT = PREKEY_BUNDLE
-_PACKED_BYTES_MIN = 72  # What messages/entry.py packs in front of hints and body.
+PACKED_BYTES_MIN = 72  # What messages/entry.py packs in front of hints and body.
 
 ProblemReason = Literal["full", "read-only", "damaged", "busy"]
 
@@ -181,6 +194,17 @@ class Batch:
     """(device 16 B, log, everything it has settled there): replaces what it said before. Own logs are enough."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """How much to add to the named counters."""
+    proved: frozenset[bytes] = frozenset()
+    """Ids of those `entries` whose own signature was checked, not only that of an entry linked to them. Own entries
+    always are."""
+    prove: tuple[Place, ...] = ()
+    """Held entries whose own signature has been checked since."""
+    mended: tuple[Entry, ...] = ()
+    """With a checked signature. Where the same entry (the same id) is held unproved, its signature is replaced."""
+    memories: tuple[tuple[bytes, Memory], ...] = ()
+    """(device 16 B, what to remember of it): replaces what was known of that device. Written before anything else.
+    Ignored if its base has not come yet (this store was rolled back), is more than BASE_AGE_MAX changes ago, or the
+    views are more than VIEWS_BYTES_MAX. Of more than PEERS_REMEMBERED_MAX the least recently written is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +215,10 @@ class Committed:
     """The logs that this commit changed, as they are now."""
     forks: tuple[Fork, ...] = ()
     """What was offered against what is held: of one place, or neighbours whose hash link does not fit."""
+    version: int = 0
+    """The number of this commit; of the newest change if this one changed no log."""
+    evicted: int = 0
+    """How many entries were given up so that the rest stays within the limit. They are counted as "evicted", too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +227,9 @@ class Changes:
 
     version: int
     states: dict[LogId, LogState]
+    """In the order of their numbers."""
+    numbers: dict[LogId, int]
+    """The number of the commit that changed each of these logs last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +240,18 @@ class ReadResult:
     """Consecutive from the start; empty where the first is not held."""
     gone: Ranges
     """What of the asked span is settled here and not held."""
+    proved: frozenset[bytes] = frozenset()
+    """Ids of those `entries` whose own signature was checked."""
+
+
+def feeds_of(keys: Mapping[bool, SigningKey]) -> frozenset[bytes]:
+    """The feeds that these keys write."""
+    return frozenset(sha256(key.public)[:16] for key in keys.values())
 
 
 def packed_bytes(entry: Entry) -> int:
     """What the entry takes on the air, within 36 bytes: an erased body counts as none."""
-    return _PACKED_BYTES_MIN + len(entry.hints) + len(entry.body or b"")
+    return PACKED_BYTES_MIN + len(entry.hints) + len(entry.body or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +350,9 @@ class Size:
     """Of the bodies that are still here."""
     file_bytes: int
     """On the disk, write-ahead log included."""
+    used_bytes: int = 0
+    """What the limit is about: of the file, without what is free in it."""
+    limit_bytes: int | None = None
 
 
 class Store(Protocol):
@@ -343,6 +384,30 @@ class Store(Protocol):
         """The logs that any process changed since that version (0: ever). Costs what has changed, not what is held."""
         ...
 
+    def epoch(self) -> int:
+        """32 bits drawn when the store was made: change numbers of another epoch say nothing about this one."""
+        ...
+
+    def renew_epoch(self) -> int:
+        """For a store that was rolled back: its numbers will be given again, to other changes."""
+        ...
+
+    def recall(self, device: bytes) -> Memory | None:
+        """What was remembered of it last, its views completed: every log that changed after `base` is among them, with
+        what we had settled at `base` unless it was remembered otherwise (nothing, if we did not know the log). So of a
+        log that is not among them the peer had just what we have now. Costs the logs changed since, not what is held.
+        """
+        ...
+
+    def forget(self, device: bytes) -> None:
+        """What was remembered of it. Its entries, and what it settled of our logs, stay."""
+        ...
+
+    def limit(self, bytes_max: int | None) -> None:
+        """From now on a commit that leaves the store larger gives up entries, in the order of policy.py, until it is
+        not, or nothing is left that may go. Each process says it for itself."""
+        ...
+
     def read(self, log: LogId, start: int, stop: int, /, *, bytes_max: int, with_prev: bool) -> ReadResult:
         """Entries from start on, before stop, packed within bytes_max; but always the first one, however large."""
         ...
@@ -350,7 +415,10 @@ class Store(Protocol):
     def entry(self, log: LogId, seq: int, /) -> Entry | None: ...
 
     def expire(self, now_ms: int) -> int:
-        """Erase the bodies whose lifetime has passed since they came; returns how many.
+        """Erase the bodies whose lifetime has passed; returns how many. To be called every hour.
+
+        Counted by a clock of the store's own, which only this call moves: see policy.HoldingClock. It also empties the
+        write-ahead log, of what was given up too.
 
         Certificates, revocations and fork proofs keep their bodies: a newcomer could judge no later entry without them.
         """

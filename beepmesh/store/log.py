@@ -1,4 +1,4 @@
-"""Entries and logs in SQLite: what is held, what is settled, what changed, what is erased.
+"""Entries and logs in SQLite: what is held, what is settled, what changed.
 
 A log's settled spans are one blob in its row, so that 10,000 states are read in one pass without touching an entry.
 Every function runs inside the transaction of the connection it is given.
@@ -7,21 +7,23 @@ Every function runs inside the transaction of the connection it is given.
 from __future__ import annotations
 
 import sqlite3
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from beepmesh.messages.entry import Entry, restore
-from beepmesh.messages.lifetimes import ttl_seconds
-from beepmesh.store.contract import PERISHABLE_FACT, Fork, ReadResult, packed_bytes
+from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_STATUS
+from beepmesh.policy import ends_ms, keep_rank
+from beepmesh.store import holding, memories
+from beepmesh.store.contract import Changes, Fork, Place, ReadResult, packed_bytes
+from beepmesh.store.spans import decode_spans, encode_spans
 from sync import cbor
 from sync.logs import LogId, LogState
 from sync.ranges import Ranges
 
 _FORK_BYTES_MAX = 1_024  # Two headers with 24 hints each and their signatures are 600 bytes.
 
-HeadRow = tuple[int, bytes, int, int, int, bytes, int, bytes, bytes, bytes | None]
-_HEAD = "SELECT key, prev, time_ms, ttl, priority, hints, body_bytes, body_hash, signature, body FROM entries"
+EntryRow = tuple[int, bytes, int, int, int, bytes, int, bytes, bytes, bytes | None, int]
+_ENTRY = "SELECT key, prev, time_ms, ttl, priority, hints, body_bytes, body_hash, signature, body, proved FROM entries"
 
 
 @dataclass(slots=True)
@@ -34,6 +36,10 @@ class _LogRow:
     frozen: bool
     entries: int
     body_bytes: int
+    since: int = 0
+    """The number of the commit that changed it last."""
+    before: bytes = b""
+    """The spans it had then."""
     changed: bool = False
 
     @property
@@ -47,16 +53,37 @@ class LogWriter:
 
     connection: sqlite3.Connection
     now_ms: int
+    own: Collection[bytes]
+    """The feeds that we write."""
     forks: list[Fork] = field(default_factory=list)
     """Found among what was offered."""
+    special: list[Place] = field(default_factory=list)
+    """Of the entries that came, those whose rank is not told by themselves alone."""
     _rows: dict[LogId, _LogRow] = field(default_factory=dict)
+    _holding_ms: int | None = None
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, entries: Sequence[Entry], proved: Collection[bytes]) -> None:
         by_log: dict[LogId, list[Entry]] = {}
         for entry in entries:
             by_log.setdefault(LogId(entry.feed, entry.lane), []).append(entry)
         for log, its_entries in by_log.items():
-            self._insert(self._row(log), self._fresh(log, its_entries))
+            self._insert(log, self._fresh(log, its_entries), proved)
+
+    def prove(self, places: Iterable[Place]) -> None:
+        self.connection.executemany(
+            "UPDATE entries SET proved = 1 WHERE key = (SELECT id FROM logs WHERE feed = ? AND lane = ?) << 32 | ?",
+            [(place.feed, place.lane, place.seq) for place in places],
+        )
+
+    def mend(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            held = entry_at(self.connection, entry.log, entry.seq)
+            if held is not None and held.id == entry.id:
+                self.connection.execute(
+                    "UPDATE entries SET signature = ?, proved = 1 WHERE NOT proved"
+                    " AND key = (SELECT id FROM logs WHERE feed = ? AND lane = ?) << 32 | ?",
+                    (entry.signature, *entry.log, entry.seq),
+                )
 
     def settle(self, log: LogId, given_up: Ranges) -> None:
         row = self._row(log)
@@ -79,10 +106,12 @@ class LogWriter:
         top = row.settled.top
         return top, _entry_of(self.connection, log, row.id, top - 1) if top else None
 
-    def finish(self) -> dict[LogId, LogState]:
+    def finish(self) -> Changes:
         changed = {log: row for log, row in self._rows.items() if row.changed}
+        number = newest_change(self.connection)
         if changed:
-            number = newest_change(self.connection) + 1
+            number += 1
+            memories.keep_pasts(self.connection, number, [(row.id, row.since, row.before) for row in changed.values()])
             self.connection.executemany(
                 "UPDATE logs SET settled = ?, tip = ?, frozen = ?, changed = ?, entries = ?, body_bytes = ?"
                 " WHERE id = ?",
@@ -91,20 +120,23 @@ class LogWriter:
                     for row in changed.values()
                 ],
             )
-        return {log: row.state for log, row in changed.items() if row.settled}
+        states = {log: row.state for log, row in changed.items() if row.settled}
+        return Changes(number, states, dict.fromkeys(states, number))
 
     def _row(self, log: LogId) -> _LogRow:
         row = self._rows.get(log)
         if row is None:
-            query = "SELECT id, settled, tip, frozen, entries, body_bytes FROM logs WHERE feed = ? AND lane = ?"
+            query = (
+                "SELECT id, settled, tip, frozen, entries, body_bytes, changed FROM logs WHERE feed = ? AND lane = ?"
+            )
             found = self.connection.execute(query, log).fetchone()
             if found is None:
                 made = self.connection.execute("INSERT INTO logs VALUES (NULL, ?, ?, x'', x'', 0, 0, 0, 0)", log)
                 assert made.lastrowid is not None
                 row = _LogRow(made.lastrowid, Ranges(), b"", False, 0, 0)
             else:
-                number, settled, tip, frozen, count, body_bytes = found
-                row = _LogRow(number, decode_spans(settled), tip, bool(frozen), count, body_bytes)
+                number, settled, tip, frozen, count, body_bytes, since = found
+                row = _LogRow(number, decode_spans(settled), tip, bool(frozen), count, body_bytes, since, settled)
             self._rows[log] = row
         return row
 
@@ -141,17 +173,30 @@ class LogWriter:
         self.forks.append(fork)
         self.freeze(fork)
 
-    def _insert(self, row: _LogRow, fresh: dict[int, Entry]) -> None:
+    def _insert(self, log: LogId, fresh: dict[int, Entry], proved: Collection[bytes]) -> None:
         if not fresh:
             return
+        row = self._row(log)
         base = row.id << 32
-        self.connection.executemany(
-            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (base | seq, *entry[3:11], self.now_ms + ttl_seconds(entry.ttl) * 1_000, entry.body)
-                for seq, entry in fresh.items()
-            ],
-        )
+        if self._holding_ms is None:
+            self._holding_ms = holding.clock_at(self.connection, self.now_ms).holding_ms
+        now_ms, holding_ms, own = self.now_ms, self._holding_ms, log.feed in self.own
+        rows: list[tuple[object, ...]] = []
+        for seq, entry in fresh.items():
+            expires_ms = ends_ms(holding_ms, now_ms, entry.time_ms, entry.ttl)
+            rank = keep_rank(
+                lane=log.lane,
+                priority=entry.priority,
+                own=own,
+                carried=False,
+                expired=entry.body is None,
+                needed=False,
+            )
+            rows.append((base | seq, *entry[3:11], expires_ms, rank, entry.id in proved, entry.body))
+            if own and (entry.priority == BULK or log.lane in (LANE_STATUS, LANE_FILES)):
+                self.special.append(Place(*log, seq))
+        self.connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self.special += holding.known_before(self.connection, log, min(fresh), max(fresh))
         row.entries += len(fresh)
         row.body_bytes += sum(len(entry.body) for entry in fresh.values() if entry.body is not None)
         newest = fresh[max(fresh)]
@@ -168,11 +213,23 @@ class LogWriter:
             row.tip = b""
 
 
-def states(connection: sqlite3.Connection, changed_after: int = 0) -> dict[LogId, LogState]:
+def changes(connection: sqlite3.Connection, after: int) -> Changes:
+    """The logs with a greater number. Much of starting up is this, so many logs of one length share one Ranges."""
+    states: dict[LogId, LogState] = {}
+    numbers: dict[LogId, int] = {}
+    known: dict[bytes, Ranges] = {}
     found = connection.execute(
-        "SELECT feed, lane, settled, tip FROM logs WHERE changed > ? AND settled != x''", (changed_after,)
+        "SELECT feed, lane, settled, tip, changed FROM logs WHERE changed > ? AND settled != x'' ORDER BY changed",
+        (after,),
     )
-    return {LogId(feed, lane): LogState(decode_spans(settled), tip) for feed, lane, settled, tip in found}
+    for feed, lane, spans, tip, number in found:
+        settled = known.get(spans)
+        if settled is None:
+            settled = known[spans] = decode_spans(spans)
+        log = LogId(feed, lane)
+        states[log] = LogState(settled, tip)
+        numbers[log] = number
+    return Changes(newest_change(connection), states, numbers)
 
 
 def newest_change(connection: sqlite3.Connection) -> int:
@@ -204,13 +261,16 @@ def read(
     number, spans, held = row
     first, last = number << 32 | start, number << 32 | min(stop, 2**32) - 1
     entries: list[Entry] = []
+    proved: list[bytes] = []
     size = 0
-    for found in connection.execute(f"{_HEAD} WHERE key BETWEEN ? AND ? ORDER BY key", (first, last)):
+    for found in connection.execute(f"{_ENTRY} WHERE key BETWEEN ? AND ? ORDER BY key", (first, last)):
         entry = _entry(log, found)
         size += packed_bytes(entry)
         if entry.seq != start + len(entries) or (entries and size > bytes_max):
             break
         entries.append(entry)
+        if found[-1]:
+            proved.append(entry.id)
     settled = decode_spans(spans)
     gone = Ranges()
     if settled.count != held:
@@ -218,25 +278,8 @@ def read(
         gone = settled.intersect(Ranges.of((start, stop))).minus(
             Ranges.of(*_spans(key & 0xFFFFFFFF for (key,) in keys))
         )
-    return ReadResult(entries[0].prev if entries and with_prev else None, tuple(entries), gone)
-
-
-def expire(connection: sqlite3.Connection, now_ms: int) -> int:
-    """Erase what has outlived its time. Expired certificates and their like are looked at each time and stay."""
-    found: list[tuple[int, int]] = connection.execute(
-        "SELECT key, body_bytes FROM entries WHERE body IS NOT NULL AND expires_ms <= ? AND NOT EXISTS ("
-        " SELECT 1 FROM logs JOIN facts ON facts.feed = logs.feed AND facts.seq = entries.key & 0xffffffff"
-        " WHERE logs.id = entries.key >> 32 AND logs.lane = 0 AND facts.kind != ?)",
-        (now_ms, PERISHABLE_FACT),
-    ).fetchall()
-    connection.executemany("UPDATE entries SET body = NULL WHERE key = ?", [(key,) for key, _ in found])
-    freed: dict[int, int] = {}
-    for key, body_bytes in found:
-        freed[key >> 32] = freed.get(key >> 32, 0) + body_bytes
-    connection.executemany(
-        "UPDATE logs SET body_bytes = body_bytes - ? WHERE id = ?", [(size, number) for number, size in freed.items()]
-    )
-    return len(found)
+    prev = entries[0].prev if entries and with_prev else None
+    return ReadResult(prev, tuple(entries), gone, frozenset(proved))
 
 
 def size(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -245,16 +288,6 @@ def size(connection: sqlite3.Connection) -> tuple[int, int]:
         "SELECT coalesce(sum(entries), 0), coalesce(sum(body_bytes), 0) FROM logs"
     ).fetchone()
     return row
-
-
-def encode_spans(ranges: Ranges) -> bytes:
-    flat = [edge for span in ranges.spans for edge in span]
-    return struct.pack(f">{len(flat)}Q", *flat)
-
-
-def decode_spans(data: bytes) -> Ranges:
-    flat = struct.unpack(f">{len(data) // 8}Q", data)
-    return Ranges(tuple(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def _spans(seqs: Iterable[int]) -> list[tuple[int, int]]:
@@ -268,12 +301,12 @@ def _spans(seqs: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _entry_of(connection: sqlite3.Connection, log: LogId, number: int, seq: int) -> Entry | None:
-    row: HeadRow | None = connection.execute(f"{_HEAD} WHERE key = ?", (number << 32 | seq,)).fetchone()
+    row: EntryRow | None = connection.execute(f"{_ENTRY} WHERE key = ?", (number << 32 | seq,)).fetchone()
     return None if row is None else _entry(log, row)
 
 
-def _entry(log: LogId, row: HeadRow) -> Entry:
-    key, prev, time_ms, ttl, priority, hints, body_bytes, body_hash, signature, body = row
+def _entry(log: LogId, row: EntryRow) -> Entry:
+    key, prev, time_ms, ttl, priority, hints, body_bytes, body_hash, signature, body, _ = row
     head = (log.feed, log.lane, key & 0xFFFFFFFF, prev, time_ms, ttl, priority, hints, body_bytes, body_hash)
     return restore(head, signature, body)
 

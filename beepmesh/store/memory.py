@@ -1,27 +1,28 @@
 """The reference store: plain dictionaries, views recomputed from the truth. Nothing outlives the process.
 
+Here are the acts of a commit and the people's side; memory_logs.py has the logs.
+
 Where SQLite answers otherwise, SQLite is wrong. The simulator runs thousands of these in one process.
 """
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from beepmesh.crypto.primitives import SigningKey, sha256
+from beepmesh.crypto.primitives import Entropy, SigningKey
 from beepmesh.messages.content import READ
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import MessageRow, Payload, ReceiptRow, fold, rows_of
 from beepmesh.messages.lifetimes import expires_ms
 from beepmesh.store.contract import (
     FIND_MAX,
-    PERISHABLE_FACT,
     Batch,
-    Changes,
     Committed,
     Count,
     Fact,
-    Fork,
     Invitation,
     Issued,
     LedgerLine,
@@ -29,7 +30,6 @@ from beepmesh.store.contract import (
     MessageQuery,
     Peer,
     Place,
-    ReadResult,
     Recipient,
     Sealing,
     Size,
@@ -37,22 +37,9 @@ from beepmesh.store.contract import (
     packed_bytes,
 )
 from beepmesh.store.ledger import ledger_line
-from sync.logs import LogId, LogState
+from beepmesh.store.memory_logs import MemoryLogs
+from sync.logs import LogId
 from sync.ranges import Ranges
-
-
-@dataclass(slots=True)
-class _Log:
-    entries: dict[int, Entry] = field(default_factory=dict)
-    received_ms: dict[int, int] = field(default_factory=dict)
-    settled: Ranges = field(default_factory=Ranges)
-    frozen: bool = False
-    changed: int = 0
-
-    def state(self) -> LogState:
-        last = self.entries.get(self.settled.top - 1)
-        return LogState(self.settled, last.id if last is not None else b"")
-
 
 MessageKey = tuple[bytes, bytes]  # message id, sender's person
 
@@ -66,17 +53,13 @@ class _Views:
     marks: dict[MessageKey, int]
 
 
-class MemoryStore:
-    def __init__(self) -> None:
-        self._logs: dict[LogId, _Log] = {}
-        self._facts: dict[tuple[bytes, int], Fact] = {}
+class MemoryStore(MemoryLogs):
+    def __init__(self, entropy: Entropy = os.urandom) -> None:
+        super().__init__(entropy)
         self._payloads: list[Payload] = []
         self._known_payloads: set[object] = set()
         self._outbox: set[Recipient] = set()
         self._sealings: dict[tuple[Sealing, Place], None] = {}
-        self._forks: dict[Place, Fork] = {}
-        self._pending: dict[Place, None] = {}
-        self._peer_settled: dict[bytes, dict[LogId, Ranges]] = {}
         self._peers: dict[bytes, Peer] = {}
         self._invitations: dict[bytes, Invitation] = {}
         self._issued: list[Issued] = []
@@ -91,80 +74,17 @@ class MemoryStore:
     def close(self) -> None:
         pass
 
-    # --- logs ---
     def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
         fresh, found = self._fresh(batch.entries)
         # From here to the last draft nothing is changed: what a draft raises leaves everything as it was.
         written = self._write_drafts(batch, fresh, keys, now_ms)
-        version = max((log.changed for log in self._logs.values()), default=0) + 1
-        changed: dict[LogId, None] = {}
-        for entry in (*fresh.values(), *written):
-            log = self._log(entry.log)
-            log.entries[entry.seq] = entry
-            log.received_ms[entry.seq] = now_ms
-            log.settled = log.settled.add(entry.seq, entry.seq + 1)
-            changed[entry.log] = None
-        for log_id, given_up in batch.settled:
-            log = self._log(log_id)
-            if given_up.minus(log.settled):
-                log.settled = log.settled.union(given_up)
-                changed[log_id] = None
-        for fork in (*found, *batch.forks):
-            place = Place(fork.first.feed, fork.first.lane, fork.first.seq)
-            if place not in self._forks:
-                self._forks[place] = Fork(fork.first.erased(), fork.second.erased())
-                self._log(fork.first.log).frozen = True
-                changed[fork.first.log] = None
-        self._remember(batch, written, now_ms)
-        for log_id in changed:
-            self._logs[log_id].changed = version
-        return Committed(tuple(written), self._states(changed), tuple(found))
-
-    def states(self) -> dict[LogId, LogState]:
-        return self._states(self._logs)
-
-    def frozen(self) -> set[LogId]:
-        return {log_id for log_id, log in self._logs.items() if log.frozen}
-
-    def forks(self) -> list[Fork]:
-        return list(self._forks.values())
-
-    def changed_since(self, version: int) -> Changes:
-        changed = [log_id for log_id, log in self._logs.items() if log.changed > version]
-        newest = max((log.changed for log in self._logs.values()), default=0)
-        return Changes(newest, self._states(changed))
-
-    def read(self, log: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
-        held = self._logs.get(log, _Log())
-        entries: list[Entry] = []
-        size = 0
-        for seq in range(start, stop):
-            entry = held.entries.get(seq)
-            if entry is None:
-                break
-            size += packed_bytes(entry)
-            if entries and size > bytes_max:
-                break
-            entries.append(entry)
-        gone = held.settled.intersect(Ranges.of((start, max(start, stop))))
-        for seq in held.entries:
-            gone = gone.minus(Ranges.of((seq, seq + 1)))
-        return ReadResult(entries[0].prev if entries and with_prev else None, tuple(entries), gone)
-
-    def entry(self, log: LogId, seq: int) -> Entry | None:
-        return self._logs.get(log, _Log()).entries.get(seq)
-
-    def expire(self, now_ms: int) -> int:
-        erased = 0
-        for log in self._logs.values():
-            for seq, entry in log.entries.items():
-                fact = self._facts.get((entry.feed, seq)) if entry.lane == 0 else None
-                if fact is not None and fact.kind != PERISHABLE_FACT:
-                    continue
-                if entry.body is not None and expires_ms(log.received_ms[seq], entry.ttl) <= now_ms:
-                    log.entries[seq] = entry.erased()
-                    erased += 1
-        return erased
+        changes = self._change(batch, fresh.values(), written, found, now_ms)
+        self._remember(batch, written)
+        evicted = self._evict(keys)
+        for name, more in (Counter(batch.counts) + Counter(evicted=evicted)).items():
+            before = self._counts.get(name, Count(0, 0))
+            self._counts[name] = Count(before.count + more, now_ms)
+        return Committed(tuple(written), changes.states, tuple(found), changes.version, evicted)
 
     # --- people's side ---
     def facts(self, skip: int = 0) -> list[Fact]:
@@ -233,18 +153,7 @@ class MemoryStore:
     def unreceipted(self, limit: int = 1_000) -> list[Message]:
         return [message for message in self._all_messages() if not message.row.mine and not message.state][:limit]
 
-    def unopened(self) -> list[Place]:
-        places: list[Place] = []
-        for place in self._pending:
-            entry = self.entry(LogId(place.feed, place.lane), place.seq)
-            if entry is not None and entry.body is not None:
-                places.append(place)
-        return places
-
     # --- neighbours, invitations, odds and ends ---
-    def peer_settled(self, device: bytes) -> dict[LogId, Ranges]:
-        return dict(self._peer_settled.get(device, {}))
-
     def peers(self) -> list[Peer]:
         return sorted(self._peers.values(), key=lambda peer: (-peer.last_seen_ms, peer.device))
 
@@ -281,72 +190,13 @@ class MemoryStore:
 
     def size(self) -> Size:
         entries = [entry for log in self._logs.values() for entry in log.entries.values()]
-        return Size(len(entries), sum(len(entry.body) for entry in entries if entry.body is not None), 0)
+        body_bytes = sum(len(entry.body) for entry in entries if entry.body is not None)
+        return Size(len(entries), body_bytes, 0, sum(map(packed_bytes, entries)), self._bytes_max)
 
     def rebuild_views(self) -> None:
         self._views = None
 
-    # --- inside a commit ---
-    def _log(self, log_id: LogId) -> _Log:
-        return self._logs.setdefault(log_id, _Log())
-
-    def _fresh(self, entries: tuple[Entry, ...]) -> tuple[dict[tuple[LogId, int], Entry], list[Fork]]:
-        """Those that are not held and contradict nothing, and the contradictions: log by log, as they were given."""
-        fresh: dict[tuple[LogId, int], Entry] = {}
-        found: list[Fork] = []
-        for log_id in dict.fromkeys(entry.log for entry in entries):
-            its_fresh: dict[int, Entry] = {}
-            for entry in entries:
-                if entry.log == log_id:
-                    held = its_fresh.get(entry.seq) or self.entry(log_id, entry.seq)
-                    if held is None:
-                        its_fresh[entry.seq] = entry
-                    elif held.id != entry.id:
-                        found.append(Fork(held, entry))
-            for run in _runs(its_fresh):
-                contradiction = self._contradiction(run)
-                if contradiction is None:
-                    fresh.update(((log_id, entry.seq), entry) for entry in run)
-                else:
-                    found.append(contradiction)
-        return fresh, found
-
-    def _contradiction(self, run: list[Entry]) -> Fork | None:
-        first, last = run[0], run[-1]
-        below, above = self.entry(first.log, first.seq - 1), self.entry(last.log, last.seq + 1)
-        if below is not None and below.id != first.prev:
-            return Fork(below, first)
-        if above is not None and above.prev != last.id:
-            return Fork(above, last)
-        return None
-
-    def _write_drafts(
-        self,
-        batch: Batch,
-        fresh: dict[tuple[LogId, int], Entry],
-        keys: Mapping[bool, SigningKey],
-        now_ms: int,
-    ) -> list[Entry]:
-        tops: dict[LogId, tuple[int, Entry | None]] = {}
-        written: list[Entry] = []
-        for draft in batch.drafts:
-            key = keys[draft.control]
-            log_id = LogId(sha256(key.public)[:16], draft.lane)
-            if log_id not in tops:
-                settled = self._logs.get(log_id, _Log()).settled
-                for own, seq in fresh:
-                    settled = settled.add(seq, seq + 1) if own == log_id else settled
-                for own, given_up in batch.settled:
-                    settled = settled.union(given_up) if own == log_id else settled
-                last = fresh.get((log_id, settled.top - 1)) or self.entry(log_id, settled.top - 1)
-                tops[log_id] = settled.top, last
-            seq, last = tops[log_id]
-            entry = draft.written(key, log_id, seq, last, now_ms)
-            tops[log_id] = seq + 1, entry
-            written.append(entry)
-        return written
-
-    def _remember(self, batch: Batch, written: list[Entry], now_ms: int) -> None:
+    def _remember(self, batch: Batch, written: list[Entry]) -> None:
         for fact in batch.facts:
             self._facts.setdefault((fact.feed, fact.seq), fact)
         for draft, entry in zip(batch.drafts, written, strict=True):
@@ -367,15 +217,9 @@ class MemoryStore:
             self._pending.pop(place, None)
         for device, log_id, settled in batch.peer_settled:
             self._peer_settled.setdefault(device, {})[log_id] = settled
-        for name, more in batch.counts.items():
-            before = self._counts.get(name, Count(0, 0))
-            self._counts[name] = Count(before.count + more, now_ms)
         self._views = None
 
     # --- views ---
-    def _states(self, logs: Collection[LogId]) -> dict[LogId, LogState]:
-        return {log_id: self._logs[log_id].state() for log_id in logs if self._logs[log_id].settled}
-
     def _view(self) -> _Views:
         if self._views is None:
             rows, _ = fold(self._payloads)
@@ -414,14 +258,3 @@ def _matches(query: MessageQuery, message: Message) -> bool:
         and row.received_ms >= query.since_ms
         and message.number > query.after
     )
-
-
-def _runs(entries: dict[int, Entry]) -> list[list[Entry]]:
-    """Consecutive entries together."""
-    runs: list[list[Entry]] = []
-    for seq in sorted(entries):
-        if runs and runs[-1][-1].seq == seq - 1:
-            runs[-1].append(entries[seq])
-        else:
-            runs.append([entries[seq]])
-    return runs

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Final
 from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
-from beepmesh.store import acquaintances, log, payloads, views
+from beepmesh.messages.lifetimes import LANE_URGENT
+from beepmesh.store import acquaintances, holding, log, memories, payloads, views
 from beepmesh.store.contract import (
     Batch,
     Changes,
@@ -36,9 +38,12 @@ from beepmesh.store.contract import (
     Size,
     StoreProblem,
     Unsealed,
+    feeds_of,
 )
 from beepmesh.store.database import Columns, Database
+from beepmesh.store.memories import draw_epoch
 from sync.logs import LogId, LogState
+from sync.memory import Memory
 from sync.ranges import Ranges
 
 FILE_NAME: Final = "store.db"
@@ -49,13 +54,22 @@ def open_store(home: Path, column_key: bytes, entropy: Entropy = os.urandom) -> 
 
     A home that can only be read opens with `writable` False.
     """
-    return SqliteStore(Database(home / FILE_NAME), Columns(column_key, entropy))
+    database = Database(home / FILE_NAME)
+    try:
+        if database.writable:
+            _found(database, entropy)
+        return SqliteStore(database, Columns(column_key, entropy), entropy)
+    except BaseException:
+        database.close()
+        raise
 
 
 class SqliteStore:
-    def __init__(self, database: Database, columns: Columns) -> None:
+    def __init__(self, database: Database, columns: Columns, entropy: Entropy) -> None:
         self._database = database
         self._columns = columns
+        self._entropy = entropy
+        self._bytes_max: int | None = None
 
     @property
     def writable(self) -> bool:
@@ -66,19 +80,29 @@ class SqliteStore:
 
     # --- logs ---
     def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
+        own = feeds_of(keys)
         with self._database.writing() as connection:
-            logs = log.LogWriter(connection, now_ms)
-            logs.add(batch.entries)
+            memories.write(connection, batch.memories, log.newest_change(connection))
+            logs = log.LogWriter(connection, now_ms, own)
+            logs.add(batch.entries, batch.proved)
             for log_id, given_up in batch.settled:
                 logs.settle(log_id, given_up)
             written = tuple(_write(logs, draft, keys[draft.control], now_ms) for draft in batch.drafts)
             for fork in batch.forks:
                 logs.freeze(fork)
+            logs.prove(batch.prove)
+            logs.mend(batch.mended)
+            changes = logs.finish()
             self._remember(connection, batch, written)
             acquaintances.note_pending(connection, batch.pending_add, batch.pending_remove)
-            acquaintances.note_settled(connection, batch.peer_settled)
-            acquaintances.count(connection, batch.counts, now_ms)
-            return Committed(written, logs.finish(), tuple(logs.forks))
+            learned = [*logs.special, *batch.pending_add, *batch.pending_remove, *_places_of(batch, written)]
+            for device, log_id, settled in batch.peer_settled:
+                learned += acquaintances.note_settled(connection, device, log_id, settled, own)
+            holding.rank_again(connection, dict.fromkeys(learned), own)
+            evicted = 0 if self._bytes_max is None else holding.evict(connection, self._bytes_max, own)
+            counts = Counter(batch.counts) + Counter(evicted=evicted)
+            acquaintances.count(connection, counts, now_ms)
+            return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted)
 
     def _remember(self, connection: sqlite3.Connection, batch: Batch, written: tuple[Entry, ...]) -> None:
         payloads.learn(connection, self._columns, batch.facts)
@@ -92,8 +116,7 @@ class SqliteStore:
         views.fold(connection, self._columns, fresh, addressed)
 
     def states(self) -> dict[LogId, LogState]:
-        with self._database.reading() as connection:
-            return log.states(connection)
+        return self.changed_since(0).states
 
     def frozen(self) -> set[LogId]:
         with self._database.reading() as connection:
@@ -105,7 +128,28 @@ class SqliteStore:
 
     def changed_since(self, version: int) -> Changes:
         with self._database.reading() as connection:
-            return Changes(log.newest_change(connection), log.states(connection, version))
+            return log.changes(connection, version)
+
+    def epoch(self) -> int:
+        with self._database.reading() as connection:
+            return _epoch(connection)
+
+    def renew_epoch(self) -> int:
+        with self._database.writing() as connection:
+            epoch = draw_epoch(self._entropy, _epoch(connection))
+            connection.execute("UPDATE this SET epoch = ?", (epoch,))
+        return epoch
+
+    def recall(self, device: bytes) -> Memory | None:
+        with self._database.reading() as connection:
+            return memories.recall(connection, device)
+
+    def forget(self, device: bytes) -> None:
+        with self._database.writing() as connection:
+            memories.forget(connection, device, log.newest_change(connection))
+
+    def limit(self, bytes_max: int | None) -> None:
+        self._bytes_max = bytes_max
 
     def read(self, log_id: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
         with self._database.reading() as connection:
@@ -117,10 +161,9 @@ class SqliteStore:
 
     def expire(self, now_ms: int) -> int:
         with self._database.writing() as connection:
-            erased = log.expire(connection, now_ms)
-        if erased:
-            with suppress(StoreProblem):  # They are erased; that the log is emptied may wait for the next time.
-                self._database.forget()
+            erased = holding.expire(connection, now_ms)
+        with suppress(StoreProblem):  # They are erased; that the log is emptied may wait for the next time.
+            self._database.forget()
         return erased
 
     # --- people's side ---
@@ -204,7 +247,8 @@ class SqliteStore:
     def size(self) -> Size:
         with self._database.reading() as connection:
             entries, body_bytes = log.size(connection)
-        return Size(entries, body_bytes, self._database.file_bytes())
+            used = holding.used_bytes(connection)
+        return Size(entries, body_bytes, self._database.file_bytes(), used, self._bytes_max)
 
     def rebuild_views(self) -> None:
         with self._database.writing() as connection:
@@ -215,5 +259,27 @@ def _write(logs: log.LogWriter, draft: Draft, key: SigningKey, now_ms: int) -> E
     log_id = LogId(sha256(key.public)[:16], draft.lane)
     seq, last = logs.last(log_id)
     entry = draft.written(key, log_id, seq, last, now_ms)
-    logs.add((entry,))
+    logs.add((entry,), (entry.id,))
     return entry
+
+
+def _places_of(batch: Batch, written: tuple[Entry, ...]) -> list[Place]:
+    """Where the facts stand that a batch brings."""
+    places = [Place(fact.feed, LANE_URGENT, fact.seq) for fact in batch.facts]
+    stated = zip(batch.drafts, written, strict=True)
+    return places + [Place(entry.feed, LANE_URGENT, entry.seq) for draft, entry in stated if draft.statement]
+
+
+def _found(database: Database, entropy: Entropy) -> None:
+    """Give a new store its epoch."""
+    with database.reading() as connection:
+        if connection.execute("SELECT 1 FROM this").fetchone():
+            return
+    with database.writing() as connection:
+        connection.execute("INSERT OR IGNORE INTO this (id, epoch) VALUES (1, ?)", (draw_epoch(entropy),))
+
+
+def _epoch(connection: sqlite3.Connection) -> int:
+    (epoch,) = connection.execute("SELECT epoch FROM this").fetchone()
+    assert isinstance(epoch, int)
+    return epoch

@@ -20,7 +20,7 @@ from beepmesh.store import payloads as truth
 from beepmesh.store.contract import FIND_MAX, LedgerLine, Message, MessageQuery, Recipient
 from beepmesh.store.database import Columns
 from beepmesh.store.ledger import ledger_line
-from beepmesh.store.log import decode_spans
+from beepmesh.store.spans import decode_spans
 
 ViewRow = tuple[int, int, int, int, int]  # number, payload, received_ms, mine, state
 

@@ -1,6 +1,6 @@
 """What a control feed, or a feed certificate, says: the words in which the roster is told and the store remembers.
 
-`data` is one deterministic CBOR array. For kinds 1 to 4 it is the opened plaintext of a CONTROL body and starts with
+`data` is one deterministic CBOR array. For kinds 1 to 5 it is the opened plaintext of a CONTROL body and starts with
 the kind itself; for kind 0 it is what stands in a FEED_CERTIFICATE body behind its first byte.
 
 | kind | data |
@@ -10,8 +10,10 @@ the kind itself; for kind 0 it is what stands in a FEED_CERTIFICATE body behind 
 | 2 prekey bundle | `[2, bundle]` |
 | 3 revocation | `[3, statement, registrar certificate]` |
 | 4 fork proof | `[4, header_a, signature_a, header_b, signature_b]` |
+| 5 feed page | `[5, start 4, feeds]`: 1 to 128 feed ids of 16 bytes, and the number of the first one, big-endian |
 
-A registrar's certificate travels with everything it signed: no fact ever waits for another one to be judged.
+A registrar's certificate travels with everything it signed: no such fact ever waits for another one to be judged. A
+page waits for the pages before it.
 """
 
 from __future__ import annotations
@@ -27,10 +29,19 @@ DEVICE_CERTIFICATE: Final = 1
 PREKEY_BUNDLE: Final = 2
 REVOCATION: Final = 3
 FORK_PROOF: Final = 4
+FEED_PAGE: Final = 5
 
 FACT_BYTES_MAX: Final = 4_096  # The largest is a revocation: 2,560 B, its registrar certificate, and their frame.
+FEED_PAGE_FEEDS_MAX: Final = 128  # 2 KiB, half of what a fact may take.
 
-_FIELDS: Final = {FEED_CERTIFICATE: 2, DEVICE_CERTIFICATE: 2, PREKEY_BUNDLE: 1, REVOCATION: 2, FORK_PROOF: 4}
+_FIELDS: Final = {
+    FEED_CERTIFICATE: 2,
+    DEVICE_CERTIFICATE: 2,
+    PREKEY_BUNDLE: 1,
+    REVOCATION: 2,
+    FORK_PROOF: 4,
+    FEED_PAGE: 2,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +95,7 @@ def revocation_data(statement: bytes, registrar: bytes) -> bytes:
 
 def fork_proof_data(header_a: bytes, signature_a: bytes, header_b: bytes, signature_b: bytes) -> bytes:
     return cbor.encode([FORK_PROOF, header_a, signature_a, header_b, signature_b])
+
+
+def feed_page_data(start: bytes, feeds: bytes) -> bytes:
+    return cbor.encode([FEED_PAGE, start, feeds])

@@ -12,7 +12,8 @@ Laws
    device id. Once the device is revoked at time t, what it signed with a later date is void: certificates and
    revocations. Revocations are judged in the order of their times; of two with one time both hold.
 5. Everything bad raises Refused and changes nothing: the certificates' and prekeys' own reasons, `fact-malformed`,
-   `fact-unknown`, `fact-misplaced` (law 2), `certificate-date` (signed when its issuer was not valid), `fact-early`.
+   `fact-unknown`, `fact-misplaced` (law 2), `certificate-date` (signed when its issuer was not valid), `fact-early`,
+   `feed-page` (`listing.py`).
 
 Known limit: dates are the signer's word. Whoever holds a stolen registrar key can sign with a date before the cut; such
 a device is seen in the roster, and can be revoked by itself.
@@ -41,7 +42,9 @@ from beepmesh.crypto.prekeys import PrekeyBundle, check, decode_bundle, newest
 from beepmesh.errors import Refused
 from beepmesh.trust import facts
 from beepmesh.trust.facts import Fact
+from beepmesh.trust.listing import Listing, page_of
 from beepmesh.trust.people import Person, resolve
+from sync.feeds import FeedList
 
 BUNDLES_MAX: Final = 3  # One in use, one before it, one after a clock that was corrected.
 CERTIFICATES_MAX: Final = 4  # Of one key: a year of renewals, so that a void one has another behind it.
@@ -53,12 +56,12 @@ _WIDE_ROLES: Final = frozenset({"hq", "registrar"})
 Dated = TypeVar("Dated", DeviceCertificate, FeedCertificate)
 Item = TypeVar("Item")
 Order = tuple[int, bytes, bytes]
-Changed = Literal["device", "feed", "bundle", "revocation"]
+Changed = Literal["device", "feed", "bundle", "revocation", "list"]
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A fact that was new. `id` is the device it is about, or the feed for "feed"."""
+    """A fact that was new. `id` is the device it is about, the feed for "feed", the keeper for "list"."""
 
     what: Changed
     id: bytes
@@ -115,6 +118,7 @@ class Roster:
         self._bundles: dict[bytes, list[PrekeyBundle]] = {}
         self._waiting: dict[bytes, list[PrekeyBundle]] = {}
         self._said: dict[bytes, dict[bytes, list[_Said]]] = {}  # by device and issuer's public key
+        self._listing = Listing()
         self._judged: _Judgement | None = None
         self._standing: dict[bytes, dict[bytes, _Held[DeviceCertificate]]] = {}  # by person and device
         self._listed: tuple[bytes, ...] | None = None
@@ -201,6 +205,20 @@ class Roster:
         return self._judgement().revoked.get(device)
 
     @property
+    def feed_list(self) -> FeedList:
+        """The organisation's list of feeds, as far as it is known here."""
+        return self._listing.feed_list
+
+    def keeps_list(self, device: bytes) -> bool:
+        """Whether that list is this device's to write (`listing.py`, law 1)."""
+        return self._listing.keeps(registrar_serial(device))
+
+    def message_feeds(self) -> list[FeedCertificate]:
+        """The newest certificate that counts of each message feed."""
+        newest_of = (self._newest(held) for held in self._feeds.values())
+        return [held.certificate for held in newest_of if held is not None]
+
+    @property
     def trusted_s(self) -> int:
         """The newest time that the root or a whole-organisation registrar signed; 0 if none is known."""
         if self._trusted_s is None:
@@ -221,6 +239,8 @@ class Roster:
                 return self._take_bundle(fact, *parts, trusted=trusted)
             case facts.REVOCATION:
                 return self._take_revocation(*parts)
+            case facts.FEED_PAGE:
+                return self._take_page(fact, *parts)
             case _:
                 return []  # A fork proof is about entries: whoever keeps the logs judges it.
 
@@ -310,10 +330,19 @@ class Roster:
         self._forget_judgement()
         return [Learned("revocation", revocation.device)]
 
+    def _take_page(self, fact: Fact, start: bytes, feeds: bytes) -> list[Learned]:
+        serial = registrar_serial(fact.feed)
+        is_known = fact.feed in self._devices or fact.feed in self._feeds
+        if is_known and not self._listing.may_keep(serial):
+            raise Refused("feed-page", "not the keeper's")
+        has_grown = self._listing.learn_page(serial, fact.seq, page_of(start, feeds))
+        return [Learned("list", fact.feed)] if has_grown else []
+
     def _registrar(self, data: bytes) -> RegistrarCertificate:
         known = self._registrars.get(data)
         if known is None:
             known = self._registrars[data] = check_registrar(data, self._root_public)
+            self._listing.learn_registrar(known)
             self._trusted_s = None
         return known
 

@@ -12,6 +12,7 @@ import pytest
 from beepmesh.home import Home
 from benchmarks import processes
 from benchmarks.bars import Bar
+from benchmarks.bigstore import big_store
 from benchmarks.figures import Line, table
 from benchmarks.ground import JUMBO_MTU, MTU, Ground
 from benchmarks.syncing import reconnect
@@ -43,7 +44,17 @@ def test_a_village_knows_its_people_and_its_keeper_holds_what_was_written(tmp_pa
     village = Village(tmp_path)
     with Home.open(village.keeper_of(10)) as keeper, Home.open(village.known(AUTHORS[0])) as author:
         assert len(keeper.roster.people()) == len(author.roster.people()) == 13
-        assert keeper.store.size().entries == 13 * 3 + 10
+        assert len(keeper.roster.feed_list) == len(author.roster.feed_list) == 13 * 2
+        assert keeper.store.size().entries == 13 * 3 + 1 + 10
+
+
+def test_a_big_store_is_asked_what_it_is_said_to_be_asked() -> None:
+    (line,) = big_store(4_000, 200)
+    found = json.loads(line.to_json())
+    assert found["workload"] == "store"
+    assert 3_000 < found["entries"] < 5_000
+    assert {"open_s", "changed_since_0_ms", "hello_ms", "run_read_ms", "expire_100_ms", "evict_100_ms"} <= set(found)
+    assert table([line]).count("nobody else was measured") == 1
 
 
 def test_what_is_written_is_carried_once(tmp_path: Path) -> None:

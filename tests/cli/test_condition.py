@@ -28,7 +28,7 @@ def reasons_in(source: str) -> set[str]:
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             value = node.args[0].value
-            if name in ("Refused", "RemoteProtocolError") and isinstance(value, str):
+            if name in ("Refused", "RemoteProtocolError", "Noticed") and isinstance(value, str):
                 found.add(value)
             if name in ("count", "_count") and isinstance(value, str) and re.fullmatch("[a-z]+(-[a-z]+)+", value):
                 found.add(value)
@@ -73,15 +73,28 @@ def test_refusals_are_shown_with_what_they_mean(ayesha: Person) -> None:
 
 def test_the_settings_are_told_with_where_they_come_from(ayesha: Person) -> None:
     assert ayesha.asks("status", "--config")["settings"] == [
-        {"key": "links.use", "value": ["lan"], "source": "default"}
+        {"key": "links.use", "value": ["lan"], "source": "default"},
+        {"key": "storage.megabytes", "value": 2000, "source": "default"},
     ]
     file = ayesha.home / "config.toml"
-    file.write_text('[links]\nuse = ["tcp:192.0.2.7:7337"]\n')
-    assert f"{file}" in ayesha.types("status", "--config").out
+    file.write_text('[links]\nuse = ["tcp:192.0.2.7:7337"]\n[storage]\nmegabytes = 4711\n')
+    shown = ayesha.types("status", "--config").out
+    assert f"{file}" in shown
+    assert "4711" in shown
     file.write_text("[linkz]\nuse = []\n")
     done = ayesha.types("status")
     assert done.code == 1
     assert "links.use" in done.err
+
+
+def test_what_the_store_may_take_is_told_beside_what_it_takes(ayesha: Person) -> None:
+    disk = cast("dict[str, int]", ayesha.asks("status")["disk"])
+    assert 0 < disk["used_bytes"] <= disk["file_bytes"]
+    assert disk["limit_bytes"] == 2 * 10**9
+    assert "of 2.0 GB used" in ayesha.types("status").out
+    (ayesha.home / "config.toml").write_text("[storage]\nmegabytes = 0\n")
+    assert cast("dict[str, object]", ayesha.asks("status")["disk"])["limit_bytes"] is None
+    assert "used" not in ayesha.types("status").out
 
 
 def test_a_clock_that_lost_its_battery_is_said(ayesha: Person, monkeypatch: pytest.MonkeyPatch) -> None:

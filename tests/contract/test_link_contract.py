@@ -268,6 +268,39 @@ def test_a_send_cancelled_while_waiting_has_sent_nothing(links: Links) -> None:
     run(links, story)
 
 
+def test_what_was_sent_has_left_when_the_link_has_drained(links: Links) -> None:
+    async def story(near: Link, far: Link) -> None:
+        received = 0
+
+        async def receive_all() -> None:
+            nonlocal received
+            async for record in far:
+                received += len(record)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(receive_all)
+            for _ in range(100):
+                await near.send(bytes(60_000))
+            await near.send(b"last")
+            await near.drained()
+            cut(near)  # Takes with it whatever is still here.
+        assert received == 6_000_004
+
+    run(links, story)
+
+
+def test_a_link_that_has_ended_does_not_pass_for_drained(links: Links) -> None:
+    async def story(near: Link, far: Link) -> None:
+        cut(near)
+        for link in (near, far):
+            with pytest.raises(LinkBroken):
+                await link.receive()
+            with pytest.raises(LinkBroken):
+                await link.drained()
+
+    run(links, story)
+
+
 def test_one_side_dialled_and_both_say_what_they_cost(links: Links) -> None:
     async def story(near: Link, far: Link) -> None:
         assert near.info.dialled

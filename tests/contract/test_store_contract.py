@@ -11,7 +11,7 @@ from beepmesh.store.contract import Batch, Changes, Fork, Place, ReadResult, Sta
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE, Fact
 from sync.logs import LogId, LogState
 from sync.ranges import NOTHING, Ranges
-from tests.store.writing import CONTROL_LOG, DAY_MS, KEYS, NOW_MS, OWN_LOG, Author, draft, put
+from tests.store.writing import CONTROL_LOG, DAY_MS, KEYS, NOW_MS, OWN_LOG, Author, days_pass, draft, put
 
 BIG = 1 << 20
 
@@ -210,7 +210,7 @@ def test_only_what_changed_since_a_version_is_told(store: Store) -> None:
     assert (list(first.states), list(second.states)) == ([ana.log], [ben.log])
     assert store.changed_since(second.version).states == {}
     put(store, Batch(counts={"seen": 1}))
-    assert store.changed_since(second.version) == Changes(second.version, {})
+    assert store.changed_since(second.version) == Changes(second.version, {}, {})
     assert store.changed_since(0).states == store.states()
 
 
@@ -242,6 +242,7 @@ def test_a_body_is_erased_when_its_lifetime_since_arrival_has_passed(store: Stor
 def test_own_entries_expire_like_any_other(store: Store) -> None:
     put(store, Batch(drafts=(draft(b"x" * 10),)))
     assert store.size().entries == 1
+    assert days_pass(store, 13) == 0
     assert store.expire(NOW_MS + 14 * DAY_MS - 1) == 0
     assert store.expire(NOW_MS + 14 * DAY_MS) == 1
     assert store.size().body_bytes == 0

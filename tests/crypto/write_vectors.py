@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.crypto.write_vectors FOLDER
 
-Certificates and the bundle come out the same at every run. Envelopes do not (their KEM draws its own randomness), and
-payloads depend on the version of zstd; those vectors are for opening.
+Certificates, the bundle and entries come out the same at every run. Envelopes do not (their KEM draws its own
+randomness), and payloads depend on the version of zstd; those vectors are for opening.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pathlib import Path
 
 from beepmesh.crypto.certificates import check_device, check_feed, check_revocation
 from beepmesh.crypto.payload import pack
+from beepmesh.crypto.primitives import SigningKey
 from beepmesh.crypto.seal import hint_key
+from beepmesh.messages.entry import NO_PREV, write
+from beepmesh.messages.entry import pack as pack_entry
 from tests.crypto import test_certificates as certified
 from tests.crypto import test_prekeys as published
 from tests.crypto.devices import NOW_S, ORG, Device, device, seed
@@ -108,6 +111,31 @@ def payloads() -> dict[str, object]:
     }
 
 
+def entries() -> dict[str, object]:
+    key, cases = SigningKey(seed("feed")), []
+    prev = NO_PREV
+    for seq, hints, body in (
+        (7, b"", b"\1control"),
+        (8, bytes.fromhex("a0a1a2a3"), b"\1to one"),
+        (9, seed("hints")[:8], b""),
+    ):
+        entry = write(
+            key, lane=1, seq=seq, prev=prev, time_ms=NOW_S * 1_000 + seq, ttl=seq, priority=seq % 4, hints=hints,
+            body=body,
+        )  # fmt: skip
+        packed = {"packed": pack_entry(entry), "packed_erased": pack_entry(entry.erased())}
+        cases.append(
+            {"seq": seq, "prev": prev, "hints": hints, "body": body, "header": entry.header, "id": entry.id, **packed}
+        )
+        prev = entry.id
+    return {
+        "about": "Three linked entries of lane 1, hex. What the feed key signs is 'beepmesh/entry/1' and the header.",
+        "feed_seed": key.seed,
+        "feed_public": key.public,
+        "cases": cases,
+    }
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     for name, vectors in (
@@ -115,6 +143,7 @@ if __name__ == "__main__":
         ("prekey", prekey()),
         ("envelopes", envelopes()),
         ("payloads", payloads()),
+        ("entries", entries()),
     ):
         text = json.dumps(vectors, ensure_ascii=False, indent=1, default=bytes.hex)
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")

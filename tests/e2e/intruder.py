@@ -20,6 +20,9 @@ from sync import cbor, wire
 from sync.logs import LogId
 from transports.framing import Deframer, frame
 
+# Of two that do not know each other the one with the smaller root tells everything: here that is us.
+HELLO = wire.Hello(wire.WIRE_VERSION, 15, 1 << 17, 0, b"", 1, 1, root=bytes(8), chain=bytes(4))
+
 CLOSED_WITHIN_S = 15.0  # Beyond the ten seconds that a silent stranger is given.
 SHOW_CERTIFICATE = 1
 
@@ -126,7 +129,7 @@ class Insider:
     def greet(self) -> None:
         """Become a party to a session in which nothing is said to be held here."""
         self.answer_introduction()
-        self.say(wire.encode(wire.Hello(1, 0, bytes(16), 7, RECORD_BYTES_MAX)))
+        self.say(wire.encode(HELLO))
         self.say(wire.encode(wire.Vector(more=False, states=())))
 
     def push(self, entries: Sequence[Entry], *, start: int | None = None, prev: bytes | None = None) -> None:
@@ -141,7 +144,7 @@ class Insider:
         if log in self._mentioned:
             return self._mentioned.index(log)
         self._mentioned.append(log)
-        return log.feed + bytes([log.lane])
+        return log
 
     def await_ack(self) -> None:
         """Wait until the node says that it has dealt with a run."""

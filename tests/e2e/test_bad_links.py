@@ -28,7 +28,8 @@ from beepmesh.testing import admit
 from beepmesh.trust.identity import Identity, found
 from sync import cbor, wire
 from sync.logs import LogId
-from tests.e2e.intruder import Insider, Wire, entries_of, own_logs
+from sync.ranges import Ranges
+from tests.e2e.intruder import HELLO, Insider, Wire, entries_of, own_logs
 from tests.homes import member_identity
 
 FIRST_TEXT = "The dam holds."
@@ -223,8 +224,7 @@ def test_frames_that_were_changed_on_the_way_end_the_link(
     with village.counting("frame-unreadable"), Wire(village.port) as link:
         insider = village.insider(link)
         insider.answer_introduction()
-        hello = wire.encode(wire.Hello(1, 0, bytes(16), 7, RECORD_BYTES_MAX))
-        two = [*insider.seal(hello), *insider.seal(wire.encode(wire.Vector(more=False, states=())))]
+        two = [*insider.seal(wire.encode(HELLO)), *insider.seal(wire.encode(wire.Vector(more=False, states=())))]
         for frame in harm(two):
             link.send_frame(frame)
         link.rest()
@@ -306,25 +306,26 @@ def test_a_strange_record_between_owners_ends_the_link(village: Village, record:
 
 # Records of the session.
 
-LOG = bytes(16) + b"\x01"
+LOG = LogId(bytes(16), 1)
 
 
 @pytest.mark.parametrize(
     ("reason", "record"),
     [
-        ("record-malformed", b"\x81"),
-        ("record-malformed", b"not cbor at all"),
-        ("record-malformed", cbor.encode([2, LOG, 0, None])),
-        ("record-unknown", cbor.encode([9, 1])),
-        ("hello-twice", wire.encode(wire.Hello(1, 0, bytes(16), 7, RECORD_BYTES_MAX))),
+        ("record-malformed", b"\x04"),
+        ("record-malformed", b"\x0a not deflated, and no section of that name"),
+        ("record-malformed", b"\x01\x00 and more than belongs there"),
+        ("record-unknown", b"\x0f"),
+        ("hello-twice", wire.encode(HELLO)),
         ("vector-unexpected", wire.encode(wire.Vector(more=False, states=()))),
-        ("run-bounds", cbor.encode([2, LOG, 0, None, [b"x"] * 9])),
-        ("run-bounds", cbor.encode([2, LOG, 2**32 - 1, None, [b"x", b"y"]])),
-        ("log-unknown", cbor.encode([2, 5, 0, None, [b"x"]])),
-        ("ack-beyond", cbor.encode([3, 4_000, []])),
-        ("ack-empty", cbor.encode([3, 0, []])),
-        ("lane-unwanted", cbor.encode([2, bytes(16) + b"\x03", 0, None, [b"x"]])),
-        ("ranges-too-many", cbor.encode([4, LOG, [1] * 4_000])),
+        ("run-bounds", wire.encode(wire.Run(LOG, 2**32 - 1, None, (b"x", b"y")))),
+        ("log-unknown", wire.encode(wire.Run(5, 0, None, (b"x",)))),
+        ("ack-beyond", wire.encode(wire.Ack(4_000, 0, 0))),
+        ("ack-empty", b"\x03\x00\x00"),
+        ("sketch-unexpected", wire.encode(wire.Sketched(8, given_up=False, hashes=()))),
+        ("sketch-malformed", wire.encode(wire.Sketch(b"no symbols"))),
+        ("lane-unwanted", wire.encode(wire.Run(LogId(bytes(16), 3), 0, None, (b"x",)))),
+        ("ranges-too-many", wire.encode(wire.Gone(LOG, Ranges(tuple((2 * n, 2 * n + 1) for n in range(4_000)))))),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -364,8 +365,8 @@ def test_an_entry_that_hangs_on_nothing_is_refused(village: Village, tmp_path: P
         home.close()
 
 
-def test_an_entry_that_hangs_on_another_one_is_refused(village: Village, tmp_path: Path) -> None:
-    with village.counting("broken-link"), Wire(village.port) as link:
+def test_an_entry_that_hangs_on_another_one_proves_a_fork(village: Village, tmp_path: Path) -> None:
+    with village.counting("fork"), Wire(village.port) as link:
         insider, home = joined_insider(village, link, tmp_path, "Usman")
         first = next_entry(home)
         insider.push([first])
@@ -394,7 +395,7 @@ def test_entries_of_a_feed_that_nobody_vouched_for_are_refused(village: Village)
 def test_a_truncated_entry_is_refused(village: Village, tmp_path: Path) -> None:
     with village.counting("entry-malformed"), Wire(village.port) as link:
         insider, home = joined_insider(village, link, tmp_path, "Waqar")
-        log = home.identity.feed + b"\x01"
+        log = LogId(home.identity.feed, 1)
         insider.say(wire.encode(wire.Run(log, 0, None, (b"\x52 too short",))))
         insider.await_ack()
         home.close()
@@ -403,8 +404,8 @@ def test_a_truncated_entry_is_refused(village: Village, tmp_path: Path) -> None:
 def test_an_oversized_entry_is_refused(village: Village, tmp_path: Path) -> None:
     with village.counting("entry-oversized"), Wire(village.port) as link:
         insider, home = joined_insider(village, link, tmp_path, "Yasmin")
-        log = home.identity.feed + b"\x01"
-        insider.say(wire.encode(wire.Run(log, 0, None, (bytes(150_000),))))
+        log = LogId(home.identity.feed, 1)
+        insider.say(wire.encode(wire.Run(log, 0, None, (bytes(120_000),))))
         insider.await_ack()
         home.close()
 

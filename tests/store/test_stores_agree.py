@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from beepmesh.messages.content import Receipts
+from beepmesh.messages.lifetimes import BULK, ROUTINE, SOS
+from beepmesh.store import holding, memories, memory_logs
 from beepmesh.store.contract import (
     Batch,
     Draft,
@@ -29,7 +33,9 @@ from beepmesh.store.contract import (
 from beepmesh.store.memory import MemoryStore
 from beepmesh.store.sqlite import open_store
 from beepmesh.trust.facts import Fact
-from sync.ranges import Ranges
+from sync.logs import LogId
+from sync.memory import Memory
+from sync.ranges import NOTHING, Ranges
 from tests.store.writing import (
     ANA,
     BEN,
@@ -48,10 +54,28 @@ from tests.store.writing import (
 )
 
 LENGTH = 6
+BASE_AGE_MAX = 3
+DEVICES = [b"p" * 16, b"q" * 16, b"r" * 16]
+
+
+def same_entropy(size: int) -> bytes:
+    return bytes(size)
+
+
+def packed_sum(connection: sqlite3.Connection) -> int:
+    query = "SELECT coalesce(sum(72 + length(hints) + coalesce(length(body), 0)), 0) FROM entries"
+    (total,) = connection.execute(query).fetchone()
+    assert isinstance(total, int)
+    return total
 
 
 def _authors() -> list[Author]:
-    made = [Author("ana", lane=0, ttl=0), Author("ana", lane=1, ttl=2), Author("ben", lane=0, ttl=5)]
+    made = [
+        Author("ana", lane=0, ttl=0),
+        Author("ana", lane=1, ttl=2),
+        Author("ben", lane=0, ttl=5, priority=SOS),
+        Author("ben", lane=2, ttl=1, priority=BULK),
+    ]
     for author in made:
         author.run(LENGTH, author.name.encode() * 3)
     return made
@@ -85,6 +109,7 @@ drafts = st.builds(
     st.binary(max_size=8),
     control=st.booleans(),
     lane=st.just(1),
+    priority=st.sampled_from([ROUTINE, BULK]),
     sealed_to=sealings,
     statement=st.none() | st.builds(Statement, st.integers(0, 4), st.binary(max_size=4)),
 )
@@ -92,12 +117,17 @@ facts = st.builds(Fact, st.sampled_from([log.feed for log in LOGS]), seqs, st.in
 recipients = st.builds(Recipient, st.sampled_from([*IDS, *(own(some).message_id for some in RECEIPTS)]), persons)
 given_up = st.tuples(st.sampled_from([author.log for author in AUTHORS]), spans)
 peer_settled = st.tuples(st.sampled_from([b"p" * 16, b"q" * 16]), logs, spans)
+peers = st.sampled_from(DEVICES)
+views = st.dictionaries(st.sampled_from([*LOGS, LogId(b"unknown".ljust(16), 1)]), spans, max_size=3)
 counts = st.dictionaries(st.sampled_from(["seen", "bad-signature"]), st.integers(1, 3))
 
 
 # By index: hypothesis prints its strategies, and thirty entries are pages.
-OFFERED = [*ENTRIES, *ENTRIES, *ENTRIES, *LIES]
+ERASED = [entry.erased() for entry in ENTRIES]
+SPOILT = [entry._replace(signature=bytes(64)) for entry in ENTRIES]
+OFFERED = [*ENTRIES, *ENTRIES, *SPOILT, *ERASED, *LIES]
 offered = st.integers(0, len(OFFERED) - 1).map(lambda index: OFFERED[index])
+checked = st.integers(0, len(ENTRIES) - 1).map(lambda index: ENTRIES[index])
 
 
 def some(of: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
@@ -117,6 +147,9 @@ batches = st.builds(
     pending_remove=some(places),
     peer_settled=some(peer_settled),
     counts=counts,
+    proved=st.lists(checked, max_size=3).map(lambda entries: frozenset(entry.id for entry in entries)),
+    prove=some(places),
+    mended=some(checked),
 )
 
 
@@ -168,7 +201,9 @@ class Answers:
             "issued": store.issued(),
             "counts": store.counts(),
             "blob": store.get("blob"),
-            "size": (store.size().entries, store.size().body_bytes),
+            "size": replace(store.size(), file_bytes=0),
+            "epoch": store.epoch(),
+            "memories": [store.recall(device) for device in DEVICES],
         }
 
 
@@ -176,12 +211,23 @@ class TwoStores(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.reference = MemoryStore()
-        self.sqlite = open_store(self.folder, bytes(32))
+        self.patch = pytest.MonkeyPatch()
+        for module in (memories, memory_logs):
+            self.patch.setattr(module, "BASE_AGE_MAX", BASE_AGE_MAX)
+            self.patch.setattr(module, "PEERS_REMEMBERED_MAX", len(DEVICES) - 1)
+        # The reference has no pages: both give up by the bytes of what they hold.
+        self.patch.setattr(holding, "used_bytes", packed_sum)
+        self.reference = MemoryStore(same_entropy)
+        self.sqlite = open_store(self.folder, bytes(32), same_entropy)
         self.now_ms = NOW_MS
+        self.bytes_max: int | None = None
+        self.settled: list[dict[LogId, Ranges]] = [{}]
+        """After each change, by its number."""
+        self.remembered: dict[bytes, Memory] = {}
 
     def teardown(self) -> None:
         self.sqlite.close()
+        self.patch.undo()
         shutil.rmtree(self.folder)
 
     @rule(batch=batches, hours=st.integers(0, 3))
@@ -192,6 +238,9 @@ class TwoStores(RuleBasedStateMachine):
     def commit(self, batch: Batch) -> None:
         expected = self.reference.commit(batch, keys=KEYS, now_ms=self.now_ms)
         assert self.sqlite.commit(batch, keys=KEYS, now_ms=self.now_ms) == expected
+        if expected.version == len(self.settled):
+            self.settled.append({log: state.settled for log, state in self.reference.states().items()})
+        assert expected.version == len(self.settled) - 1
 
     @rule(contents=st.lists(payloads, min_size=1, max_size=6), outbox=st.lists(recipients, min_size=1, max_size=6))
     def hear(self, contents: list[Payload], outbox: list[Recipient]) -> None:
@@ -221,7 +270,36 @@ class TwoStores(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.sqlite.close()
-        self.sqlite = open_store(self.folder, bytes(32))
+        self.sqlite = open_store(self.folder, bytes(32), same_entropy)
+        self.sqlite.limit(self.bytes_max)
+
+    @rule(bytes_max=st.none() | st.integers(0, 3_000))
+    def limit(self, bytes_max: int | None) -> None:
+        self.bytes_max = bytes_max
+        self.reference.limit(bytes_max)
+        self.sqlite.limit(bytes_max)
+
+    @rule(device=peers, back=st.integers(-1, BASE_AGE_MAX + 1), views=views, batch=batches, seed=st.integers(0, 9))
+    def remember(self, device: bytes, back: int, views: dict[LogId, Ranges], batch: Batch, seed: int) -> None:
+        newest = len(self.settled) - 1
+        base = max(newest - back, 0)
+        memory = Memory(seed, seed, seed, base, seed, bytes([seed]) * 32, views)
+        if newest - BASE_AGE_MAX <= base <= newest:
+            self.remembered.pop(device, None)
+            self.remembered[device] = memory
+            if len(self.remembered) == len(DEVICES):
+                del self.remembered[next(iter(self.remembered))]
+        self.commit(replace(batch, memories=((device, memory),)))
+
+    @rule(device=peers)
+    def forget(self, device: bytes) -> None:
+        self.remembered.pop(device, None)
+        self.reference.forget(device)
+        self.sqlite.forget(device)
+
+    @rule()
+    def renew_epoch(self) -> None:
+        assert self.sqlite.renew_epoch() == self.reference.renew_epoch()
 
     @rule(device=st.sampled_from([b"p" * 16, b"q" * 16]), address=st.text(max_size=5), last_seen_ms=st.integers(0, 3))
     def meet(self, device: bytes, address: str, last_seen_ms: int) -> None:
@@ -244,6 +322,28 @@ class TwoStores(RuleBasedStateMachine):
         expected, answered = Answers(self.reference, self.now_ms).said, Answers(self.sqlite, self.now_ms).said
         for question, answer in expected.items():
             assert answered[question] == answer, question
+
+    @invariant()
+    def memories_say_what_was_settled_when_they_were_made(self) -> None:
+        now = self.settled[-1]
+        for device in DEVICES:
+            recalled, memory = self.sqlite.recall(device), self.remembered.get(device)
+            if memory is None:
+                assert recalled is None
+                continue
+            assert recalled is not None
+            assert replace(recalled, views=memory.views) == memory
+            then = self.settled[memory.base] | dict(memory.views)
+            for log in [*LOGS, *memory.views]:
+                assert recalled.views.get(log, now.get(log, NOTHING)) == then.get(log, NOTHING)
+
+    @invariant()
+    def no_past_is_kept_that_nobody_needs(self) -> None:
+        with self.sqlite._database.reading() as connection:
+            pasts = connection.execute("SELECT since, until FROM pasts").fetchall()
+        bases = [memory.base for memory in self.remembered.values()]
+        for since, until in pasts:
+            assert until > len(self.settled) - 1 - BASE_AGE_MAX or any(since <= base < until for base in bases)
 
 
 TwoStores.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)

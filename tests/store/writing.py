@@ -28,6 +28,7 @@ class Author:
     name: str
     lane: int = 1
     ttl: int = 5
+    priority: int = 2
     entries: list[Entry] = field(default_factory=list)
 
     @property
@@ -48,7 +49,7 @@ class Author:
             prev=self.entries[at - 1].id if at else NO_PREV,
             time_ms=NOW_MS + at,
             ttl=self.ttl,
-            priority=2,
+            priority=self.priority,
             hints=b"hint",
             body=body,
         )
@@ -88,9 +89,9 @@ def incoming(content: Text | Receipts, person: bytes, seq: int, time_ms: int = N
 
 def draft(
     body: bytes = b"own", *, control: bool = False, lane: int = 1, sealed_to: tuple[Sealing, ...] = (),
-    statement: Statement | None = None,
+    statement: Statement | None = None, priority: int = 2,
 ) -> Draft:  # fmt: skip
-    return Draft(control, lane, 5, 2, lambda feed, lane, seq: (b"hint", body), sealed_to, statement)
+    return Draft(control, lane, 5, priority, lambda feed, lane, seq: (b"hint", body), sealed_to, statement)
 
 
 def sealing(name: str, person: bytes, number: int = 1) -> Sealing:
@@ -115,6 +116,11 @@ def marked(store: Store, state: int, name: str, author: bytes) -> None:
     receipts = Receipts(((message_id(name), state),))
     payload = own(receipts)
     put(store, Batch(payloads=(payload,), outbox=(Recipient(payload.message_id, author),)))
+
+
+def days_pass(store: Store, days: int, now_ms: int = NOW_MS) -> int:
+    """A device is on for so many days and looks for what has expired on each; how much it erased."""
+    return sum(store.expire(now_ms + day * DAY_MS) for day in range(1, days + 1))
 
 
 def put(store: Store, batch: Batch, now_ms: int = NOW_MS) -> None:

@@ -1,184 +1,470 @@
 """A second reading of sync/README.md, written without sync/: slow, short, and wrong wherever the README is unclear.
 
-It decodes records, follows a transcript and computes roots; the vectors hold both implementations to each other.
+It reads and writes records, computes the sums, tags and items, and reads sketches; `listener.py` follows transcripts
+with it. The vectors, and records made at random, hold both implementations to each other.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
-from typing import TypeAlias
+import math
+import zlib
+from hashlib import sha256, shake_128
+from typing import Any, TypeAlias
 
-Json: TypeAlias = "dict[str, Json] | list[Json] | int | str | bool | None"
-Plain: TypeAlias = "list[Plain] | int | bytes | bool | None"
+Json: TypeAlias = Any
+"""What JSON may hold; the shapes are the vectors'."""
 
 
 class NotARecord(Exception):
-    pass
+    """With the word for it."""
 
 
-def need(condition: bool) -> None:
+def need(condition: bool, reason: str = "record-malformed") -> None:
     if not condition:
-        raise NotARecord
+        raise NotARecord(reason)
 
 
-def read_head(data: bytes, at: int) -> tuple[int, int, int]:
-    need(at < len(data))
-    major, low = data[at] >> 5, data[at] & 31
-    if low < 24:
-        return major, low, at + 1
-    size = {24: 1, 25: 2, 26: 4, 27: 8}.get(low, 0)
-    need(size > 0 and at + 1 + size <= len(data))
-    number = int.from_bytes(data[at + 1 : at + 1 + size])
-    need(major == 7 or number >= (24 if size == 1 else 1 << (4 * size)))  # The shortest form only.
-    return major, number, at + 1 + size
+# Numbers and bytes.
 
 
-def read(data: bytes, at: int) -> tuple[Plain, int]:
-    major, number, after = read_head(data, at)
-    if major == 0:
-        return number, after
-    if major == 2:
-        need(after + number <= len(data))
-        return data[after : after + number], after + number
-    if major == 4:
-        items: list[Plain] = []
-        for _ in range(number):
-            item, after = read(data, after)
-            items.append(item)
-        return items, after
-    need(major == 7 and after == at + 1 and number in (20, 21, 22))
-    return {20: False, 21: True, 22: None}[number], after
+def varint(number: int) -> bytes:
+    digits = [number >> 7 * place & 127 for place in range(max(1, -(-number.bit_length() // 7)))]
+    return bytes(digit | 128 for digit in digits[:-1]) + bytes(digits[-1:])
 
 
-def number(value: Plain, end: int) -> int:
-    need(isinstance(value, int) and not isinstance(value, bool))
-    assert isinstance(value, int)
-    need(value < end)
-    return value
+class Bytes:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def take(self, count: int) -> bytes:
+        need(len(self.data) >= count)
+        taken, self.data = self.data[:count], self.data[count:]
+        return taken
+
+    def rest(self) -> bytes:
+        return self.take(len(self.data))
+
+    def varint(self, end: int = 2**35) -> int:
+        length = next((place for place, byte in enumerate(self.data[:5], 1) if byte < 128), 0)
+        need(length > 0)
+        taken = self.take(length)
+        need(length == 1 or taken[-1] > 0)
+        number = sum((byte & 127) << 7 * place for place, byte in enumerate(taken))
+        need(number < end)
+        return number
 
 
-def octets(value: Plain, *sizes: int) -> bytes:
-    need(isinstance(value, bytes))
-    assert isinstance(value, bytes)
-    need(not sizes or len(value) in sizes)
-    return value
+# Names and blocks.
 
 
-def items(value: Plain, count: int | None = None) -> list[Plain]:
-    need(isinstance(value, list))
-    assert isinstance(value, list)
-    need(count is None or len(value) == count)
-    return value
+def read_name(data: Bytes) -> Json:
+    head = data.varint(3 + 2 * 4 * 65_536)
+    if head >= 2 and head % 2 == 0:
+        return {"mention": (head - 2) // 2}
+    if head >= 2:
+        return {"listed": (head - 3) // 2 // 4, "lane": (head - 3) // 2 % 4}
+    name = {"tag": data.take(5).hex()} if head else {"feed": data.take(16).hex()}
+    lane = data.take(1)[0]
+    need(lane < 4)
+    return {**name, "lane": lane}
 
 
-def log_name(value: Plain) -> Json:
-    if isinstance(value, bytes):
-        need(len(value) == 17 and value[16] < 4)
-        return value.hex()
-    return number(value, 65_536)
+def write_name(name: Json) -> bytes:
+    if "mention" in name:
+        return varint(2 + 2 * name["mention"])
+    if "listed" in name:
+        return varint(3 + 2 * (4 * name["listed"] + name["lane"]))
+    tagged = "tag" in name
+    return varint(int(tagged)) + bytes.fromhex(name["tag" if tagged else "feed"]) + bytes([name["lane"]])
 
 
-def spans(value: Plain, at: int, gap_min: int) -> list[Json]:
-    flat = items(value)
-    need(len(flat) % 2 == 0 and len(flat) <= 2_048)
-    found: list[Json] = []
-    while flat:
-        gap, length = number(flat[0], 2**32), number(flat[1], 2**32 + 1)
-        flat = flat[2:]
-        need(gap >= gap_min and length > 0 and at + gap + length <= 2**32)
-        found.append([at + gap, at + gap + length])
-        at, gap_min = at + gap + length, 1
+def read_spans(data: Bytes, at: int) -> list[list[int]]:
+    """Distances count from one beyond what came before; at 0 nothing did."""
+    count = data.varint()
+    need(count > 0)
+    need(count <= 1_024, "ranges-too-many")
+    spans: list[list[int]] = []
+    after = at - 1 if at == 0 else at
+    for _ in range(count):
+        start = after + 1 + data.varint(2**32)
+        after = start + 1 + data.varint(2**32)
+        need(after <= 2**32)
+        spans.append([start, after])
+    return spans
+
+
+def write_spans(spans: list[list[int]], at: int) -> bytes:
+    after, out = (at - 1 if at == 0 else at), varint(len(spans))
+    for start, stop in spans:
+        out += varint(start - after - 1) + varint(stop - start - 1)
+        after = stop
+    return out
+
+
+def read_settled(data: Bytes, value: int) -> list[list[int]]:
+    after = value // 2
+    spans = [[0, after]] if after else []
+    if value % 2:
+        above = read_spans(data, after)
+        need(above[0][0] > after)
+        spans += above
+    return spans
+
+
+def split(settled: list[list[int]]) -> tuple[int, list[list[int]]]:
+    """What is below the first gap, and the rest."""
+    return (settled[0][1], settled[1:]) if settled and settled[0][0] == 0 else (0, settled)
+
+
+def write_column(column: list[list[list[int]]]) -> bytes:
+    parts = [split(settled) for settled in column]
+    values = b"".join(varint(2 * after + bool(above)) for after, above in parts)
+    return values + b"".join(write_spans(above, after) for after, above in parts if above)
+
+
+def read_states(plain: bytes, dense: bool) -> list[Json]:
+    data = Bytes(plain)
+    sections = data.take(1)[0]
+    need(sections < 16)
+    states: list[Json] = []
+    for lane in range(3):
+        if sections >> lane & 1:
+            first = data.varint(65_536) if dense else 0
+            count = data.varint(65_537)
+            need(0 < count <= len(data.data))
+            numbers = list(range(first, first + count)) if dense else []
+            after = 0
+            while len(numbers) < count:
+                numbers.append(after + data.varint(65_536))
+                after = numbers[-1] + 1
+            values = [data.varint(2**33 + 2) for _ in numbers]
+            for number, value in zip(numbers, values, strict=True):
+                settled = read_settled(data, value)
+                if settled or not dense:
+                    states.append({"log": {"listed": number, "lane": lane}, "settled": settled})
+    if sections >> 3:
+        count = data.varint(65_537)
+        need(count > 0)
+        for _ in range(count):
+            head = data.take(1)[0]
+            need(head < 8)
+            name = {"tag": data.take(5).hex()} if head >= 4 else {"feed": data.take(16).hex()}
+            settled = read_settled(data, data.varint(2**33 + 2))
+            states.append({"log": {**name, "lane": head % 4}, "settled": settled})
+    need(not data.data)
+    return states
+
+
+def write_states(states: list[Json], dense: bool) -> bytes:
+    out, sections = b"", 0
+    for lane in range(3):
+        rows = sorted(
+            (state["log"]["listed"], state["settled"])
+            for state in states
+            if "listed" in state["log"] and state["log"]["lane"] == lane
+        )
+        if not rows:
+            continue
+        sections |= 1 << lane
+        if dense:
+            told, first, last = dict(rows), rows[0][0], rows[-1][0]
+            out += varint(first) + varint(last - first + 1)
+            out += write_column([told.get(number, []) for number in range(first, last + 1)])
+        else:
+            numbers = [number for number, _ in rows]
+            gaps = [number - before - 1 for before, number in zip([-1, *numbers], numbers, strict=False)]
+            out += varint(len(rows)) + b"".join(map(varint, gaps)) + write_column([settled for _, settled in rows])
+    others = [state for state in states if "listed" not in state["log"]]
+    if others:
+        sections |= 8
+        out += varint(len(others))
+    for state in others:
+        name = state["log"]
+        out += bytes([name["lane"] + 4 * ("tag" in name)]) + bytes.fromhex(name.get("tag", name.get("feed")))
+        out += write_column([state["settled"]])
+    return bytes([sections]) + out
+
+
+def inflated(data: bytes) -> bytes:
+    reader = zlib.decompressobj(-15)
+    try:
+        plain = reader.decompress(data, 98_304)
+    except zlib.error:
+        raise NotARecord("record-malformed") from None
+    need(reader.eof and not reader.unused_data)
+    return plain
+
+
+def deflated(plain: bytes) -> bytes:
+    writer = zlib.compressobj(wbits=-15)
+    return writer.compress(plain) + writer.flush()
+
+
+# Records.
+
+KINDS = "hello states run ack gone want stop ask sketch sketched vector check".split()
+FLAGS = {"hello": 7, "states": 11, "run": 15, "ack": 3, "sketched": 3, "vector": 9}
+
+
+def read(record: bytes) -> Json:
+    """The record in these bytes, as the vectors write it. Raises NotARecord."""
+    data = Bytes(record)
+    first = data.take(1)[0]
+    kind, flags = first % 16, first // 16
+    if kind >= len(KINDS):
+        return {"type": "unknown", "kind": kind}
+    name = KINDS[kind]
+    need(name == "hello" or not flags & ~FLAGS.get(name, 0))
+    found = {"type": name, **READERS[name](data, flags)}
+    need(not data.data)
     return found
 
 
-def state(value: Plain) -> Json:
-    log, after, ranges, tip = items(value, 4)
-    end = number(after, 2**32 + 1)
-    settled: list[Json] = [[0, end]] if end else []
-    settled += spans(ranges, end, 1)
-    known = octets(tip, 0, 8)
-    need(bool(settled) or not known)
-    return {"log": log_name(log), "settled": settled, "tip": known.hex()}
+def read_hello(data: Bytes, flags: int) -> Json:
+    version, lanes = data.take(2)
+    need(version >= 2, "version-unsupported")
+    known = data.varint(65_537)
+    hello: Json = {
+        "version": version, "lanes": lanes % 16, "record_bytes_max": 16_384 << lanes // 16, "known": known,
+        "check": data.take(2 if known else 0).hex(), "epoch": int.from_bytes(data.take(4)), "upto": data.varint(),
+        "root": data.take(8).hex(), "chain": data.take(4).hex(), "memory": None,
+        "delta": bool(flags & 2), "hold": bool(flags & 4),
+    }  # fmt: skip
+    if flags & 1:
+        since = hello["upto"] - data.varint()
+        need(since >= 0)
+        hello["memory"] = {"since": since, "epoch": int.from_bytes(data.take(2)), "heard": data.varint()}
+    need(bool(flags & 1) or not flags & 2)
+    if version > 2:
+        data.rest()
+    else:
+        need(flags < 8)
+    return hello
 
 
-def record(data: bytes) -> dict[str, Json]:
-    """The record in data, as the vectors write it. Raises NotARecord."""
-    value, end = read(data, 0)
-    need(end == len(data))
-    kind, *rest = items(value)
-    if kind is True or kind is False:
-        raise NotARecord
-    if kind == 0:
-        need(len(rest) >= 5)
-        version = number(rest[0], 2**16)
-        need(version >= 1 and (version > 1 or len(rest) == 5))
-        hello: dict[str, Json] = {"type": "hello", "version": version, "capabilities": number(rest[1], 2**32)}
-        hello |= {"root": octets(rest[2], 16).hex(), "lanes": number(rest[3], 256)}
-        hello |= {"record_bytes_max": number(rest[4], 2**32)}
-        need(number(rest[4], 2**32) >= 16_384)
-        return hello
-    if kind == 1:
-        more, states = rest if len(rest) == 2 else (None, None)
-        need(more is True or more is False)
-        return {"type": "vector", "more": more is True, "states": [state(item) for item in items(states)]}
-    if kind == 2:
-        log, start, prev, packed = items(rest, 4)
-        entries = [octets(item) for item in items(packed)]
-        first = number(start, 2**32)
-        need(1 <= len(entries) <= 8 and all(entries) and first + len(entries) <= 2**32)
-        need(len(entries) == 1 or sum(map(len, entries)) <= 16_384)
-        need(prev is None or first > 0)
-        link = None if prev is None else octets(prev, 32).hex()
-        return {"type": "run", "log": log_name(log), "start": first, "prev": link,
-                "packed": [item.hex() for item in entries]}  # fmt: skip
-    if kind == 3:
-        done, states = items(rest, 2)
-        return {"type": "ack", "runs_done": number(done, 2**32), "states": [state(item) for item in items(states)]}
-    if kind == 4:
-        log, ranges = items(rest, 2)
-        gone = spans(ranges, 0, 0)
-        need(bool(gone))
-        return {"type": "gone", "log": log_name(log), "seqs": gone}
-    raise NotARecord
+def read_run(data: Bytes, flags: int) -> Json:
+    name, start = read_name(data), data.varint(2**32)
+    prev = data.take(32).hex() if flags & 8 else None
+    entries = [data.take(data.varint(16_384)) for _ in range(flags & 7)]
+    entries.append(data.rest())
+    need(all(entries) and start + len(entries) <= 2**32, "run-bounds")
+    need(len(entries) == 1 or sum(map(len, entries)) <= 16_384, "run-bounds")
+    need(prev is None or start > 0)
+    return {"log": name, "start": start, "prev": prev, "packed": [entry.hex() for entry in entries]}
 
 
-def root(logs: list[tuple[str, list[list[int]], str]]) -> str:
-    """Of (17 bytes of the log, spans, tip), both byte strings in hex."""
-    total = 0
-    for name, settled, tip in logs:
-        log = bytes.fromhex(name)
-        if not settled or log[16] == 3:
-            continue
-        form = b"beepmesh/leaf/1" + log + len(settled).to_bytes(4)
-        for start, stop in settled:
-            form += start.to_bytes(8) + stop.to_bytes(8)
-        total += int.from_bytes(sha256(form + bytes.fromhex(tip)[:8]).digest()[:16])
-    return (total % 2**128).to_bytes(16).hex()
+def read_ack(data: Bytes, flags: int) -> Json:
+    done, advance = data.varint(), data.varint()
+    heard = data.varint() if flags & 2 else 0
+    refused: list[int] = []
+    while flags & 1 and data.data:
+        refused.append((refused[-1] + 1 if refused else 0) + data.varint())
+    need(not flags & 1 or (bool(refused) and refused[-1] < done))
+    need(not data.data)
+    need(bool(done or advance or heard) and (heard > 0 or not flags & 2), "ack-empty")
+    return {"runs_done": done, "advance": advance, "heard": heard, "refused": refused}
 
 
-def follow(transcript: list[tuple[str, str]]) -> dict[str, set[tuple[str, int, str]]]:
-    """For each speaker the entries it pushed: (17 bytes of the log, seq, packed), all in hex."""
-    names: dict[str, list[str]] = {}
-    pushed: dict[str, set[tuple[str, int, str]]] = {}
-    for speaker, said in transcript:
-        mentioned = names.setdefault(speaker, [])
-        heard = record(bytes.fromhex(said))
-        listed = heard.get("states")
-        for holder in [*(listed if isinstance(listed, list) else []), heard]:
-            assert isinstance(holder, dict)
-            log = holder.get("log")
-            if isinstance(log, str):
-                need(log not in mentioned)
-                mentioned.append(log)
-        start, packed, reference = heard.get("start"), heard.get("packed"), heard.get("log")
-        if heard["type"] == "run":
-            assert isinstance(start, int)
-            assert isinstance(packed, list)
-            log = reference if isinstance(reference, str) else mentioned[number(_plain(reference), len(mentioned))]
-            pushed.setdefault(speaker, set()).update((log, seq, str(item)) for seq, item in enumerate(packed, start))
-    return pushed
+def read_states_record(data: Bytes, flags: int) -> Json:
+    body = inflated(data.rest()) if flags & 8 else data.rest()
+    return {"more": bool(flags & 1), "rest": bool(flags & 2), "states": read_states(body, dense=False)}
 
 
-def _plain(value: Json) -> Plain:
-    assert value is None or isinstance(value, int)
-    return value
+def read_vector(data: Bytes, flags: int) -> Json:
+    body = inflated(data.rest()) if flags & 8 else data.rest()
+    return {"more": bool(flags & 1), "states": read_states(body, dense=True)}
+
+
+def read_stop(data: Bytes, flags: int) -> Json:
+    logs = []
+    while data.data:
+        logs.append(read_name(data))
+    return {"logs": logs}
+
+
+def read_sketched(data: Bytes, flags: int) -> Json:
+    need(flags < 3)
+    more = data.varint(8_193) if flags == 0 else 0
+    need(flags > 0 or more > 0)
+    body = data.rest()
+    need(len(body) % 4 == 0 and len(body) <= 4 * 8_192 and (flags == 1 or not body))
+    hashes = [body[at : at + 4].hex() for at in range(0, len(body), 4)]
+    return {"more": more, "given_up": flags == 2, "hashes": hashes}
+
+
+READERS: dict[str, Any] = {
+    "hello": read_hello,
+    "states": read_states_record,
+    "vector": read_vector,
+    "run": read_run,
+    "ack": read_ack,
+    "gone": lambda data, flags: {"log": read_name(data), "seqs": read_spans(data, 0)},
+    "want": lambda data, flags: {"log": read_name(data), "seqs": read_spans(data, 0) if data.data else []},
+    "stop": read_stop,
+    "ask": lambda data, flags: {},
+    "sketch": lambda data, flags: {"symbols": data.rest().hex()},
+    "sketched": read_sketched,
+    "check": lambda data, flags: {"root": data.take(2).hex(), "chain": data.take(4).hex()},
+}
+
+
+def write(record: Json, *, deflate: bool = False) -> bytes:
+    """The bytes of a record of the vectors' shape."""
+    flags: int
+    body: bytes
+    flags, body = WRITERS[record["type"]](record)
+    if deflate:
+        flags, body = flags | 8, deflated(body)
+    return bytes([KINDS.index(record["type"]) + 16 * flags]) + body
+
+
+def write_hello(hello: Json) -> tuple[int, bytes]:
+    memory = hello["memory"]
+    size = (hello["record_bytes_max"] // 16_384).bit_length() - 1
+    body = bytes([hello["version"], hello["lanes"] + 16 * size]) + varint(hello["known"])
+    body += bytes.fromhex(hello["check"]) + hello["epoch"].to_bytes(4) + varint(hello["upto"])
+    body += bytes.fromhex(hello["root"] + hello["chain"])
+    if memory:
+        body += varint(hello["upto"] - memory["since"]) + memory["epoch"].to_bytes(2) + varint(memory["heard"])
+    return (memory is not None) + 2 * hello["delta"] + 4 * hello["hold"], body
+
+
+def write_run(run: Json) -> tuple[int, bytes]:
+    entries = [bytes.fromhex(entry) for entry in run["packed"]]
+    body = write_name(run["log"]) + varint(run["start"]) + bytes.fromhex(run["prev"] or "")
+    body += b"".join(varint(len(entry)) + entry for entry in entries[:-1]) + entries[-1]
+    return len(entries) - 1 + 8 * (run["prev"] is not None), body
+
+
+def write_ack(ack: Json) -> tuple[int, bytes]:
+    refused = ack["refused"]
+    gaps = [index - before - 1 for before, index in zip([-1, *refused], refused, strict=False)]
+    numbers = [ack["runs_done"], ack["advance"], *([ack["heard"]] if ack["heard"] else []), *gaps]
+    return bool(refused) + 2 * bool(ack["heard"]), b"".join(map(varint, numbers))
+
+
+def write_sketched(answer: Json) -> tuple[int, bytes]:
+    if answer["more"]:
+        return 0, varint(answer["more"])
+    return (2 if answer["given_up"] else 1), bytes.fromhex("".join(answer["hashes"]))
+
+
+def write_seqs(record: Json) -> tuple[int, bytes]:
+    return 0, write_name(record["log"]) + (write_spans(record["seqs"], 0) if record["seqs"] else b"")
+
+
+WRITERS: dict[str, Any] = {
+    "hello": write_hello,
+    "states": lambda record: (record["more"] + 2 * record["rest"], write_states(record["states"], dense=False)),
+    "vector": lambda record: (int(record["more"]), write_states(record["states"], dense=True)),
+    "run": write_run,
+    "ack": write_ack,
+    "gone": write_seqs,
+    "want": write_seqs,
+    "stop": lambda record: (0, b"".join(map(write_name, record["logs"]))),
+    "ask": lambda record: (0, b""),
+    "sketch": lambda record: (0, bytes.fromhex(record["symbols"])),
+    "sketched": write_sketched,
+    "check": lambda record: (0, bytes.fromhex(record["root"] + record["chain"])),
+}
+
+
+# Sums, tags and items. A log is [feed in hex, lane, spans, tip in hex].
+
+
+def form(log: Json) -> bytes:
+    feed, lane, spans, _ = log
+    numbers = b"".join(start.to_bytes(8) + stop.to_bytes(8) for start, stop in spans)
+    return bytes.fromhex(feed) + bytes([lane]) + len(spans).to_bytes(4) + numbers
+
+
+def total(logs: list[Json], *, tips: bool) -> int:
+    counted = [log for log in logs if log[2] and log[1] < 3]
+    tails = [bytes.fromhex(log[3]) if tips else b"" for log in counted]
+    leaves = [shake_128(b"beepmesh/leaf/2" + form(log) + tip) for log, tip in zip(counted, tails, strict=True)]
+    return sum(int.from_bytes(leaf.digest(256)) for leaf in leaves) % 2**2048
+
+
+def root(logs: list[Json], salt: bytes) -> str:
+    return sha256(b"beepmesh/root/2" + salt + total(logs, tips=False).to_bytes(256)).hexdigest()[:16]
+
+
+def chain(logs: list[Json], salt: bytes) -> str:
+    if any(spans and lane < 3 and not tip for _, lane, spans, tip in logs):
+        return "00000000"
+    return sha256(b"beepmesh/chain/2" + salt + total(logs, tips=True).to_bytes(256)).hexdigest()[:8]
+
+
+def digest(logs: list[Json]) -> str:
+    return sha256(b"beepmesh/view/2" + total(logs, tips=False).to_bytes(256)).hexdigest()
+
+
+def tag(feed: str, salt: bytes) -> str:
+    return sha256(b"beepmesh/tag/2" + salt + bytes.fromhex(feed)).hexdigest()[:10]
+
+
+def item(log: Json, salt: bytes) -> str:
+    return sha256(b"beepmesh/item/2" + salt + form(log) + bytes.fromhex(log[3])).hexdigest()[:16]
+
+
+def list_check(pages: list[list[str]]) -> str:
+    after = bytes(32)
+    for page in pages:
+        after = sha256(after + bytes.fromhex("".join(page))).digest()
+    return after[:2].hex()
+
+
+# Sketches.
+
+Cell: TypeAlias = tuple[int, int, int]
+
+
+def places(item: int, end: int) -> set[int]:
+    """The symbols below end that hold the item."""
+    state, at, found = int.from_bytes(sha256(b"beepmesh/sketch/1" + item.to_bytes(8)).digest()[:8]), 0, set[int]()
+    while at < end:
+        found.add(at)
+        state = state * 0xDA942042E4DD58B5 % 2**64
+        at = at + math.ceil((at + 1.5) * (2.0**32 / math.sqrt(float(state) + 1.0) - 1.0))
+    return found
+
+
+def check(item: int) -> int:
+    return int.from_bytes(sha256(b"beepmesh/sketch/1" + item.to_bytes(8)).digest()[8:12])
+
+
+def symbol(held: set[int], index: int) -> Cell:
+    inside = [item for item in held if index in places(item, index + 1)]
+    xored = checks = 0
+    for one in inside:
+        xored, checks = xored ^ one, checks ^ check(one)
+    return xored, checks, len(inside)
+
+
+def difference(own: set[int], cells: list[Cell]) -> tuple[set[int], set[int]] | None:
+    """What the own set and that of these symbols differ in; None when they are too few. Everything anew each time."""
+    mine, theirs = set[int](), set[int]()
+    while True:
+        explained = [symbol((own - mine) | theirs, index) for index in range(len(cells))]
+        left = [(a[0] ^ b[0], a[1] ^ b[1], a[2] - b[2]) for a, b in zip(cells, explained, strict=True)]
+        if not any(map(any, left)):
+            return mine, theirs
+        alone = {
+            (one, count)
+            for index, (one, checks, count) in enumerate(left)
+            if abs(count) == 1 and check(one) == checks and index in places(one, index + 1)
+        }
+        if not alone:
+            return None
+        mine |= {one for one, count in alone if count == -1}
+        theirs |= {one for one, count in alone if count == 1}
+
+
+def read_symbols(data: bytes) -> list[Cell]:
+    cells: list[Cell] = []
+    left = Bytes(data)
+    while left.data:
+        xored, checks = int.from_bytes(left.take(8)), int.from_bytes(left.take(4))
+        zigzag = left.varint(2**32)
+        cells.append((xored, checks, -(zigzag + 1) // 2 if zigzag % 2 else zigzag // 2))
+    return cells

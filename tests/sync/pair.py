@@ -233,7 +233,8 @@ class End:
                     pass
                 case _:
                     assert_never(output)
-        self.node.share()
+        if not isinstance(event, LogsGrew):  # All sessions hear of that one first.
+            self.node.share()
         return outputs
 
     def do_work(self, now: float) -> None:

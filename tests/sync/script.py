@@ -2,50 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import TypeAlias
+
+from sync.events import Input, Output, RecordReceived, Send, Started
 from sync.limits import RECORD_BYTES_MIN
-from sync.logs import LogId
-from sync.ranges import Ranges
-from sync.session import Output, RecordReceived, Send, Session, Started
-from sync.wire import Ack, Gone, Hello, Record, Run, State, Vector, decode, encode
-from tests.sync.pair import End, Node, entry
+from sync.logs import CHAIN_BYTES, ROOT_BYTES, LogId
+from sync.memory import Memory
+from sync.ranges import NOTHING, Ranges
+from sync.session import Session
+from sync.wire import (
+    Ack,
+    Ask,
+    Check,
+    Gone,
+    Hello,
+    LogRef,
+    Record,
+    Remembered,
+    Run,
+    Sketch,
+    Sketched,
+    State,
+    States,
+    Stop,
+    Vector,
+    Want,
+    decode,
+    encode,
+)
+from tests.sync.pair import End, Node, World, entry
 
-OTHER_ROOT = b"other root, 16 B"
+Said: TypeAlias = Hello | States | Vector | Run | Ack | Gone | Want | Stop | Ask | Check | Sketch | Sketched | bytes
+
+SALT = b"of this link"
+LOWEST, HIGHEST = bytes(ROOT_BYTES), b"\xff" * ROOT_BYTES
+"""Roots of a peer that speaks first, and of one that waits to be told."""
 
 
-def name(of: LogId) -> bytes:
-    return of.feed + bytes([of.lane])
+def hello(
+    root: bytes = LOWEST,
+    *,
+    lanes: int = 15,
+    record_bytes_max: int = RECORD_BYTES_MIN,
+    known: int = 0,
+    check: bytes = b"",
+    epoch: int = 7,
+    upto: int = 0,
+    chain: bytes = bytes(CHAIN_BYTES),
+    memory: Remembered | None = None,
+    delta: bool = False,
+    hold: bool = False,
+) -> Hello:
+    return Hello(2, lanes, record_bytes_max, known, check, epoch, upto, root, chain, memory, delta, hold)
 
 
-def state(of: LogId | int, settled: Ranges, tip: bytes = b"") -> State:
-    return State(of if isinstance(of, int) else name(of), settled, tip[:8])
-
-
-def run(of: LogId | int, start: int, count: int = 1, prev: bytes | None = None, size: int = 0) -> Run:
-    log = LogId((1).to_bytes(16), 1) if isinstance(of, int) else of
-    packed = tuple(entry(log, seq, size=size) for seq in range(start, start + count))
-    return Run(of if isinstance(of, int) else name(of), start, prev, packed)
+def run(of: LogRef, start: int, count: int = 1, prev: bytes | None = None, size: int = 0) -> Run:
+    """Entries of that log; of log(1) where it is named by a number."""
+    log = of if isinstance(of, LogId) else LogId((1).to_bytes(16), 1)
+    return Run(of, start, prev, tuple(entry(log, seq, size=size) for seq in range(start, start + count)))
 
 
 class Scripted:
     """A session under test, and its peer in the test's hands."""
 
-    def __init__(self, node: Node, *, lanes: int = 7, record_bytes_max: int = 163_840) -> None:
+    def __init__(
+        self,
+        node: Node,
+        *,
+        lanes: int = 15,
+        record_bytes_max: int = 163_840,
+        memory: Memory | None = None,
+        number: int = 1,
+        watched: Collection[bytes] = (),
+        started: bool = True,
+    ) -> None:
         self.node = node
-        self.end = End(node, Session(node.states, record_bytes_max=record_bytes_max, lanes=lanes))
-        self.now = 100.0
-        self.end.tell(Started(), self.now)
+        self.world = World()
+        self.session = Session(
+            node.frontier, record_bytes_max=record_bytes_max, salt=SALT, memory=memory, sources=node.sources,
+            number=number, watched=watched, lanes=lanes,
+        )  # fmt: skip
+        self.end = End(self.world, node, self.session, number, "peer")
+        if started:
+            self.tell(Started())
 
-    def say(self, *records: Hello | Vector | Run | Ack | Gone | bytes) -> list[Output]:
+    @property
+    def now(self) -> float:
+        return self.world.now
+
+    def tell(self, event: Input) -> list[Output]:
+        return self.end.tell(event, self.now)
+
+    def say(self, *records: Said) -> list[Output]:
         outputs: list[Output] = []
         for record in records:
-            data = record if isinstance(record, bytes) else encode(record)
-            outputs += self.end.tell(RecordReceived(data), self.now)
+            outputs += self.tell(RecordReceived(record if isinstance(record, bytes) else encode(record)))
         return outputs
 
     def greet(
-        self, *states: State, root: bytes = OTHER_ROOT, lanes: int = 7, record_bytes_max: int = RECORD_BYTES_MIN
+        self, settled: dict[LogId, Ranges] | None = None, *, lanes: int = 15, record_bytes_max: int = RECORD_BYTES_MIN
     ) -> Scripted:
-        self.say(Hello(1, 0, root, lanes, record_bytes_max), Vector(False, states))
+        """The peer remembers nothing and tells everything; it is told what differs."""
+        states = tuple(State(of, seqs) for of, seqs in sorted((settled or {}).items(), key=lambda item: item[0][::-1]))
+        self.say(hello(lanes=lanes, record_bytes_max=record_bytes_max), Vector(False, states))
         return self
 
     def work(self) -> None:
@@ -54,14 +114,14 @@ class Scripted:
             self.end.do_work(self.now)
 
     @property
-    def root(self) -> bytes:
-        hello = self.heard[0]
-        assert isinstance(hello, Hello)
-        return hello.root
-
-    @property
     def heard(self) -> list[Record]:
         return [decode(data, bytes_max=1 << 20) for data in self.end.sent]
+
+    @property
+    def said_hello(self) -> Hello:
+        first = self.heard[0]
+        assert isinstance(first, Hello)
+        return first
 
     @property
     def runs(self) -> list[Run]:
@@ -75,9 +135,16 @@ class Scripted:
     def gone(self) -> list[Gone]:
         return [record for record in self.heard if isinstance(record, Gone)]
 
+    @property
+    def told(self) -> list[States]:
+        return [record for record in self.heard if isinstance(record, States)]
+
     def count(self, kind: type[Output]) -> int:
         return sum(1 for output in self.end.outputs if isinstance(output, kind))
 
 
 def sends(outputs: list[Output]) -> list[Record]:
     return [decode(output.data, bytes_max=1 << 20) for output in outputs if isinstance(output, Send)]
+
+
+__all__ = ["HIGHEST", "LOWEST", "NOTHING", "SALT", "Said", "Scripted", "hello", "run", "sends"]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync import meeting, names, peer, push, session, sketching
+from sync import meeting, names, peer, push, session, sketching, telling
 from tests.sync.histories import History
 from tests.sync.outcomes import settle
 
@@ -25,7 +25,7 @@ BLOCK = 100
 
 SMALL = {
     "RANGES_MAX": 3, "STATES_BYTES_MAX": 40, "DELTA_BYTES_MAX": 12, "VECTOR_BYTES_MAX": 12, "ZIP_BYTES_MIN": 4,
-    "SYMBOLS_FIRST": 3, "_STATE_BYTES": 26, "HASHES_MAX": 2, "LOGS_MAX": 3, "HEARD_ACKS_MAX": 1, "UNTOLD_LOGS_MAX": 2,
+    "SYMBOLS_FIRST": 3, "HASHES_MAX": 2, "LOGS_MAX": 3, "HEARD_ACKS_MAX": 1, "UNTOLD_LOGS_MAX": 2,
     "RUN_ENTRIES_MAX": 2, "WINDOW_RUNS_MAX": 3, "ACK_RUNS_MAX": 2, "WINDOW_BYTES_MAX": 200, "READ_ENTRIES_MAX": 3,
     "LINK_BYTES_FIRST": 60, "LINK_BYTES_MIN": 30,
 }  # fmt: skip
@@ -37,7 +37,7 @@ def small(random: Random) -> Iterator[list[str]]:
     """Some of them, in most histories. They are the same at all nodes, as those of one version are."""
     chosen = [name for name in SMALL if random.random() < 0.25] if random.random() < 0.6 else []
     with pytest.MonkeyPatch.context() as patch:
-        for module in (meeting, names, peer, push, session, sketching):
+        for module in (meeting, names, peer, push, session, sketching, telling):
             for name in chosen:
                 if hasattr(module, name):
                     patch.setattr(module, name, SMALL[name])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync import meeting
+from sync import telling
 from sync.limits import STALL_S
 from sync.logs import LogId, view_digest
 from sync.memory import Memory
@@ -329,7 +329,7 @@ def test_what_a_wrong_memory_took_for_known_is_pushed_all_the_same() -> None:
 
 
 def test_a_log_with_more_holes_than_fit_comes_whole_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meeting, "RANGES_MAX", 3)
+    monkeypatch.setattr(telling, "RANGES_MAX", 3)
     a = Node({ONE: Ranges(tuple((2 * number, 2 * number + 1) for number in range(12)))})
     b = Node({ONE: Ranges(tuple((2 * number + 1, 2 * number + 2) for number in range(12)))})
     world = World()

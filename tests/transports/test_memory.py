@@ -124,3 +124,27 @@ def test_the_buffer_has_an_end() -> None:
         assert not far.broken
 
     run(story)
+
+
+def test_a_link_has_drained_when_the_other_side_has_read_everything_and_not_before() -> None:
+    async def story() -> None:
+        near, far = memory_link_pair()
+        await near.drained()
+        await near.send(b"one")
+        await near.send(b"two")
+        drained = False
+
+        async def drain() -> None:
+            nonlocal drained
+            await near.drained()
+            drained = True
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(drain)
+            await far.receive()
+            await anyio.wait_all_tasks_blocked()
+            assert not drained
+            await far.receive()
+        assert drained
+
+    run(story)

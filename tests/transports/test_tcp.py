@@ -9,6 +9,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -16,10 +17,10 @@ import pytest
 from tests.transports.arrivals import Arrivals, until
 from transports import listening, tcp
 from transports.framing import frame
-from transports.link import Link, LinkBroken, keep
+from transports.link import RECORD_BYTES_MAX, Link, LinkBroken, keep
 from transports.listening import Listener, bind
 from transports.tcp import DialTransport, ListenTransport, dial, host_port
-from transports.tcp_link import TCP_INFO, TcpLink, address_text
+from transports.tcp_link import TCP_INFO, WRITE_NOW_BYTES, TcpLink, address_text
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
@@ -266,6 +267,42 @@ def test_records_queued_in_one_turn_leave_in_one_write(monkeypatch: pytest.Monke
     run(story)
 
 
+def test_what_the_kernel_has_not_taken_keeps_the_next_record_back_and_the_link_from_having_drained() -> None:
+    async def story() -> None:
+        listener = bind("127.0.0.1", 0)[0]
+        with listener:
+            link = await dial(*listener.getsockname())
+            done: list[str] = []
+
+            async def drain() -> None:
+                await link.drained()
+                done.append("drained")
+
+            async def send_one_more() -> None:
+                await link.send(b"one more")
+                done.append("sent")
+
+            for _ in range(500):  # 30 MB, which nobody reads.
+                with anyio.move_on_after(0):
+                    await link.send(bytes(60_000))
+            async with anyio.create_task_group() as group:
+                group.start_soon(drain)
+                group.start_soon(send_one_more)
+                await anyio.wait_all_tasks_blocked()
+                assert done == []
+                assert 0 < link._wire.get_write_buffer_size() <= WRITE_NOW_BYTES + RECORD_BYTES_MAX
+                accepted, _ = listener.accept()
+                with accepted:
+                    accepted.setblocking(False)
+                    while len(done) < 2:
+                        with suppress(BlockingIOError):
+                            accepted.recv(1 << 20)
+                        await anyio.lowlevel.checkpoint()
+            link.break_off("cut")
+
+    run(story)
+
+
 def test_the_socket_is_set_for_small_records_and_dead_paths() -> None:
     async def story() -> None:
         listener = bind("127.0.0.1", 0)[0]
@@ -277,6 +314,8 @@ def test_the_socket_is_set_for_small_records_and_dead_paths() -> None:
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 90
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 4096
             link.break_off("cut")
 
     run(story)

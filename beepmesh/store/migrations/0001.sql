@@ -3,12 +3,22 @@
 -- "beep": `file` and `doctor` tell our store from any other SQLite file.
 PRAGMA application_id = 0x62656570;
 
+-- One row: this store itself.
+CREATE TABLE this (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch INTEGER NOT NULL,
+    holding_ms INTEGER,         -- policy.HoldingClock; NULL before the first entry came
+    seen_ms INTEGER,
+    latest_ms INTEGER,
+    latest_holding_ms INTEGER
+);
+
 CREATE TABLE logs (
     id INTEGER PRIMARY KEY,
     feed BLOB NOT NULL,
     lane INTEGER NOT NULL,
-    settled BLOB NOT NULL,      -- spans, 8 bytes start and 8 bytes stop each, big-endian, sorted, apart
-    tip BLOB NOT NULL,          -- id of the newest settled entry, 32 bytes; empty where it is not held
+    settled BLOB NOT NULL,      -- spans, see spans.py
+    tip BLOB NOT NULL,          -- id of the newest settled entry, 32 bytes; empty where it was never held
     frozen INTEGER NOT NULL,    -- 1 once a fork is proven
     changed INTEGER NOT NULL,   -- the number of the commit that changed it last
     entries INTEGER NOT NULL,   -- how many are held
@@ -30,10 +40,38 @@ CREATE TABLE entries (
     body_bytes INTEGER NOT NULL,
     body_hash BLOB NOT NULL,
     signature BLOB NOT NULL,
-    expires_ms INTEGER NOT NULL, -- when it came here, and its lifetime
+    expires_ms INTEGER NOT NULL, -- by the holding clock
+    rank INTEGER NOT NULL,       -- see policy.py; 0 as soon as the body is erased
+    proved INTEGER NOT NULL,     -- 1 if its own signature was checked
     body BLOB                    -- NULL once erased
 );
-CREATE INDEX entries_expiry ON entries (expires_ms) WHERE body IS NOT NULL;
+-- For both who is given up and who is erased: there are few ranks.
+CREATE INDEX entries_rank ON entries (rank, expires_ms);
+
+-- What is kept of peers between meetings (sync/memory.py). A greater number was written later.
+CREATE TABLE memories (
+    number INTEGER PRIMARY KEY,
+    device BLOB NOT NULL UNIQUE,
+    epoch INTEGER NOT NULL,
+    heard INTEGER NOT NULL,
+    told INTEGER NOT NULL,
+    base INTEGER NOT NULL,
+    known INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    views BLOB NOT NULL          -- see spans.py
+);
+CREATE INDEX memories_base ON memories (base);
+
+-- What a log had settled from change number `since` until just before `until`: kept while it is among the newest
+-- changes, or some memory has its base in between.
+CREATE TABLE pasts (
+    log INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    settled BLOB NOT NULL,
+    PRIMARY KEY (log, until)
+) WITHOUT ROWID;
+CREATE INDEX pasts_until ON pasts (until);
 
 CREATE TABLE forks (
     number INTEGER PRIMARY KEY,

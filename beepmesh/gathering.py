@@ -1,0 +1,54 @@
+"""What the events since the last commit have left to write: one batch, gathered from many hands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from beepmesh.messages.entry import Entry
+from beepmesh.messages.inbox import Payload
+from beepmesh.store.contract import Batch, Fork, Place
+from beepmesh.trust.facts import Fact
+from sync.logs import LogId
+from sync.memory import Memory
+from sync.ranges import Ranges
+
+_NOTHING: Final = Batch()
+
+
+@dataclass(slots=True)
+class Pending:
+    """See above."""
+
+    entries: list[Entry] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    payloads: list[Payload] = field(default_factory=list)
+    forks: list[Fork] = field(default_factory=list)
+    pending_add: list[Place] = field(default_factory=list)
+    pending_remove: list[Place] = field(default_factory=list)
+    peer_settled: dict[tuple[bytes, LogId], Ranges] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    proved: set[bytes] = field(default_factory=set)
+    mended: list[Entry] = field(default_factory=list)
+    memories: dict[bytes, Memory] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        return self.batch() == _NOTHING
+
+    def batch(self) -> Batch:
+        """All of it."""
+        return Batch(
+            entries=tuple(self.entries),
+            facts=tuple(self.facts),
+            payloads=tuple(self.payloads),
+            forks=tuple(self.forks),
+            pending_add=tuple(self.pending_add),
+            pending_remove=tuple(self.pending_remove),
+            peer_settled=tuple((device, log, settled) for (device, log), settled in self.peer_settled.items()),
+            counts=dict(self.counts),
+            proved=frozenset(self.proved),
+            mended=tuple(self.mended),
+            memories=tuple(self.memories.items()),
+        )

@@ -1,0 +1,61 @@
+"""Entries that were committed a moment ago, kept so that passing them on reads no disk."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from beepmesh.events import ReadEntries
+from beepmesh.messages.entry import Entry
+from beepmesh.store.contract import ReadResult
+from sync.logs import LogId
+from sync.ranges import Ranges
+
+RECENT_BYTES_MAX: Final = 2 * 1024 * 1024
+ENTRY_BYTES: Final = 1_024  # What an entry takes here beside its body, so that empty ones are bounded too.
+
+
+class Recent:
+    def __init__(self) -> None:
+        self.entries: OrderedDict[tuple[LogId, int], Entry] = OrderedDict()
+        self._proved: set[bytes] = set()
+        self._bytes = 0
+
+    def read(self, order: ReadEntries) -> ReadResult | None:
+        """What the store would answer; None where only the store knows."""
+        entries: list[Entry] = []
+        total = 0
+        for seq in range(order.start, order.stop):
+            entry = self.entries.get((order.log, seq))
+            if entry is None:
+                return None
+            total += entry.body_bytes
+            if entries and total > order.bytes_max:
+                break
+            entries.append(entry)
+        prev = entries[0].prev if order.with_prev and order.start else None
+        proved = self._proved.intersection(entry.id for entry in entries)
+        return ReadResult(prev, tuple(entries), Ranges(), frozenset(proved))
+
+    def keep(self, entries: Iterable[Entry], proved: frozenset[bytes]) -> None:
+        """New ones, and the ids of those whose own signature is good."""
+        for entry in entries:
+            place = (entry.log, entry.seq)
+            if place not in self.entries:
+                self.entries[place] = entry
+                self._bytes += ENTRY_BYTES + entry.body_bytes
+                if entry.id in proved:
+                    self._proved.add(entry.id)
+        while self._bytes > RECENT_BYTES_MAX:
+            _, oldest = self.entries.popitem(last=False)
+            self._proved.discard(oldest.id)
+            self._bytes -= ENTRY_BYTES + oldest.body_bytes
+
+    def mend(self, entries: Iterable[Entry]) -> None:
+        """The signatures of these are good, whatever was kept."""
+        for entry in entries:
+            held = self.entries.get((entry.log, entry.seq))
+            if held is not None and held.id == entry.id:
+                self.entries[(entry.log, entry.seq)] = held._replace(signature=entry.signature)
+                self._proved.add(entry.id)

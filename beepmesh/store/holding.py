@@ -1,0 +1,193 @@
+"""How long entries are held, in SQLite, and which are given up first: the rules of policy.py carried out.
+
+An entry's rank is written when it comes and again when something is learned about it, so that neither expiry nor a
+full disk looks at an entry that stays. Every function runs inside the transaction of the connection it is given.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+
+from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_STATUS, LANE_URGENT
+from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, HoldingClock, keep_rank
+from beepmesh.store.contract import EVICTED_BYTES_MAX, PACKED_BYTES_MIN, PERISHABLE_FACT, Place
+from beepmesh.store.spans import decode_spans
+from sync.logs import LogId
+from sync.ranges import Ranges
+
+_VICTIMS_MAX = 64  # Looked up at once; then the file is measured again.
+
+Went = tuple[int, int]  # key, bytes of its body
+
+
+def clock_at(connection: sqlite3.Connection, now_ms: int) -> HoldingClock:
+    """What the holding clock would say now; it is started if it was not."""
+    clock = _clock(connection)
+    if clock is None:
+        clock = HoldingClock.started(now_ms)
+        _set_clock(connection, clock)
+    return clock.at(now_ms)
+
+
+def expire(connection: sqlite3.Connection, now_ms: int) -> int:
+    """Move the clock on and erase what has outlived its time."""
+    clock = clock_at(connection, now_ms)
+    _set_clock(connection, clock)
+    found: list[Went] = connection.execute(
+        "SELECT key, body_bytes FROM entries WHERE rank IN (?, ?, ?, ?, ?) AND expires_ms <= ?",
+        (*range(EXPIRED + 1, KEPT + 1), clock.holding_ms),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE entries SET body = NULL, rank = ? WHERE key = ?", [(EXPIRED, key) for key, _ in found]
+    )
+    _lighten(connection, found, 0)
+    return len(found)
+
+
+def rank_again(connection: sqlite3.Connection, places: Iterable[Place], own: Collection[bytes]) -> None:
+    """Something may have been learned about these entries, held or not. `own`: the feeds that we write."""
+    carried: dict[LogId, Ranges] = {}
+    for place in places:
+        log = LogId(place.feed, place.lane)
+        row = connection.execute(
+            "SELECT key, priority, body IS NULL FROM logs JOIN entries ON entries.key = logs.id << 32 | ?"
+            " WHERE feed = ? AND lane = ?",
+            (place.seq, *log),
+        ).fetchone()
+        if row is None:
+            continue
+        key, priority, expired = row
+        if log.feed in own and log not in carried:
+            carried[log] = _carried(connection, log)
+        kind = _fact_kind(connection, place)
+        rank = keep_rank(
+            lane=place.lane,
+            priority=priority,
+            own=place.feed in own,
+            carried=log in carried and place.seq in carried[log],
+            expired=bool(expired),
+            needed=kind is not None or _is_pending(connection, place),
+        )
+        connection.execute("UPDATE entries SET rank = ? WHERE key = ?", (rank, key))
+        if kind not in (None, PERISHABLE_FACT):
+            connection.execute("UPDATE entries SET expires_ms = ? WHERE key = ?", (NEVER_MS, key))
+
+
+def known_before(connection: sqlite3.Connection, log: LogId, first: int, last: int) -> list[Place]:
+    """Of the entries first to last, those about which something was written before they came."""
+    span = (*log, first, last)
+    seqs = connection.execute("SELECT seq FROM pending WHERE feed = ? AND lane = ? AND seq BETWEEN ? AND ?", span)
+    found = [seq for (seq,) in seqs]
+    if log.lane == LANE_URGENT:
+        facts = connection.execute(
+            "SELECT seq FROM facts WHERE feed = ? AND seq BETWEEN ? AND ?", (log.feed, first, last)
+        )
+        found += [seq for (seq,) in facts]
+    return [Place(*log, seq) for seq in found]
+
+
+def bulk_among(connection: sqlite3.Connection, log: LogId, seqs: Ranges) -> list[Place]:
+    """The held bulk entries of an own log that are among these: it matters to them whether a peer has them."""
+    anyhow = log.lane in (LANE_STATUS, LANE_FILES)
+    return [
+        Place(*log, seq)
+        for start, stop in seqs.spans
+        for (seq,) in connection.execute(
+            "SELECT entries.key & 0xffffffff FROM logs JOIN entries"
+            " ON entries.key BETWEEN logs.id << 32 | ? AND logs.id << 32 | ?"
+            " WHERE feed = ? AND lane = ? AND (? OR priority = ?)",
+            (start, stop - 1, *log, anyhow, BULK),
+        )
+    ]
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Of the file, without what is free in it."""
+    pages, free, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    used: int = (pages - free) * page_bytes
+    return used
+
+
+def evict(connection: sqlite3.Connection, bytes_max: int, own: Collection[bytes]) -> int:
+    """Give up entries until the file is within its limit, or nothing is left that may go; returns how many."""
+    count = freed = 0
+    while freed < EVICTED_BYTES_MAX and (excess := used_bytes(connection) - bytes_max) > 0:
+        victims = _victims(connection, excess, own)
+        if not victims:
+            break
+        connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key, _ in victims])
+        _lighten(connection, victims, 1)
+        count += len(victims)
+        freed += sum(PACKED_BYTES_MIN + body_bytes for _, body_bytes in victims)
+    return count
+
+
+def _victims(connection: sqlite3.Connection, excess: int, own: Collection[bytes]) -> list[Went]:
+    """The next to go, at most _VICTIMS_MAX. Not the newest of an own log: the next one is linked to it."""
+    newest = {
+        number << 32 | decode_spans(settled).top - 1
+        for feed in own
+        for number, settled in connection.execute("SELECT id, settled FROM logs WHERE feed = ?", (feed,))
+        if settled
+    }
+    found = connection.execute(
+        "SELECT key, length(hints), CASE WHEN body IS NULL THEN 0 ELSE body_bytes END"
+        " FROM entries WHERE rank < ? ORDER BY rank, expires_ms, key",
+        (KEPT,),
+    )
+    victims: list[Went] = []
+    for key, hints_bytes, body_bytes in found:
+        if key not in newest:
+            victims.append((key, body_bytes))
+            excess -= PACKED_BYTES_MIN + hints_bytes + body_bytes
+        if excess <= 0 or len(victims) == _VICTIMS_MAX:
+            break
+    found.close()
+    return victims
+
+
+def _lighten(connection: sqlite3.Connection, went: Iterable[Went], rows: int) -> None:
+    """Their logs hold so many rows each and their bodies' bytes less."""
+    freed: dict[int, tuple[int, int]] = {}
+    for key, body_bytes in went:
+        count, size = freed.get(key >> 32, (0, 0))
+        freed[key >> 32] = count + rows, size + body_bytes
+    connection.executemany(
+        "UPDATE logs SET entries = entries - ?, body_bytes = body_bytes - ? WHERE id = ?",
+        [(count, size, number) for number, (count, size) in freed.items()],
+    )
+
+
+def _fact_kind(connection: sqlite3.Connection, place: Place) -> int | None:
+    if place.lane != LANE_URGENT:
+        return None
+    row: tuple[int] | None = connection.execute(
+        "SELECT kind FROM facts WHERE feed = ? AND seq = ?", (place.feed, place.seq)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def _is_pending(connection: sqlite3.Connection, place: Place) -> bool:
+    query = "SELECT 1 FROM pending WHERE feed = ? AND lane = ? AND seq = ?"
+    return connection.execute(query, (place.feed, place.lane, place.seq)).fetchone() is not None
+
+
+def _carried(connection: sqlite3.Connection, log: LogId) -> Ranges:
+    """What of an own log some peer has settled."""
+    said = connection.execute("SELECT settled FROM peer_settled WHERE feed = ? AND lane = ?", log)
+    carried = Ranges()
+    for (settled,) in said:
+        carried = carried.union(decode_spans(settled))
+    return carried
+
+
+def _clock(connection: sqlite3.Connection) -> HoldingClock | None:
+    row = connection.execute("SELECT holding_ms, seen_ms, latest_ms, latest_holding_ms FROM this").fetchone()
+    return None if row[0] is None else HoldingClock(*row)
+
+
+def _set_clock(connection: sqlite3.Connection, clock: HoldingClock) -> None:
+    connection.execute("UPDATE this SET holding_ms = ?, seen_ms = ?, latest_ms = ?, latest_holding_ms = ?", clock)

@@ -1,0 +1,354 @@
+"""The logs of the reference store: what is held, settled, remembered of peers, erased and given up.
+
+Everything is computed from scratch when it is asked for; only what cannot be known later is written down.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
+from beepmesh.messages.entry import Entry
+from beepmesh.policy import KEPT, NEVER_MS, HoldingClock, ends_ms, keep_rank
+from beepmesh.store.contract import (
+    BASE_AGE_MAX,
+    EVICTED_BYTES_MAX,
+    PACKED_BYTES_MIN,
+    PEERS_REMEMBERED_MAX,
+    PERISHABLE_FACT,
+    VIEWS_BYTES_MAX,
+    Batch,
+    Changes,
+    Fact,
+    Fork,
+    Place,
+    ReadResult,
+    feeds_of,
+    packed_bytes,
+)
+from beepmesh.store.memories import draw_epoch
+from beepmesh.store.spans import encode_views
+from sync.logs import LogId, LogState
+from sync.memory import Memory
+from sync.ranges import Ranges
+
+
+@dataclass(slots=True)
+class _Log:
+    number: int
+    """Counts the logs as they became known."""
+    entries: dict[int, Entry] = field(default_factory=dict)
+    ends_ms: dict[int, int] = field(default_factory=dict)
+    proved: set[int] = field(default_factory=set)
+    settled: Ranges = field(default_factory=Ranges)
+    tip: bytes = b""
+    frozen: bool = False
+    changed: int = 0
+    pasts: list[tuple[int, Ranges]] = field(default_factory=lambda: [(0, Ranges())])
+    """(change number, what was settled from then on), of every change that some base may still ask for."""
+
+    def settle(self, more: Ranges) -> None:
+        top = self.settled.top
+        self.settled = self.settled.union(more)
+        newest = self.entries.get(self.settled.top - 1)
+        if newest is not None:
+            self.tip = newest.id
+        elif self.settled.top > top:
+            self.tip = b""
+
+    def settled_at(self, number: int) -> Ranges:
+        return self.pasts[bisect_right(self.pasts, number, key=lambda past: past[0]) - 1][1]
+
+
+_NONE = _Log(-1)
+
+
+class MemoryLogs:
+    def __init__(self, entropy: Entropy = os.urandom) -> None:
+        self._entropy = entropy
+        self._epoch = draw_epoch(entropy)
+        self._logs: dict[LogId, _Log] = {}
+        self._facts: dict[tuple[bytes, int], Fact] = {}
+        self._forks: dict[Place, Fork] = {}
+        self._pending: dict[Place, None] = {}
+        self._peer_settled: dict[bytes, dict[LogId, Ranges]] = {}
+        self._memories: dict[bytes, Memory] = {}
+        self._clock: HoldingClock | None = None
+        self._bytes_max: int | None = None
+
+    def states(self) -> dict[LogId, LogState]:
+        return self.changed_since(0).states
+
+    def frozen(self) -> set[LogId]:
+        return {log_id for log_id, log in self._logs.items() if log.frozen}
+
+    def forks(self) -> list[Fork]:
+        return list(self._forks.values())
+
+    def changed_since(self, version: int) -> Changes:
+        changed = {log_id: log for log_id, log in self._logs.items() if log.changed > version and log.settled}
+        in_order = sorted(changed.items(), key=lambda item: (item[1].changed, item[1].number))
+        return Changes(
+            self._newest,
+            {log_id: LogState(log.settled, log.tip) for log_id, log in in_order},
+            {log_id: log.changed for log_id, log in in_order},
+        )
+
+    def epoch(self) -> int:
+        return self._epoch
+
+    def renew_epoch(self) -> int:
+        self._epoch = draw_epoch(self._entropy, self._epoch)
+        return self._epoch
+
+    def recall(self, device: bytes) -> Memory | None:
+        memory = self._memories.get(device)
+        if memory is None:
+            return None
+        changed = {log_id: self._logs[log_id] for log_id in self.changed_since(memory.base).states}
+        at_base = {log_id: log.settled_at(memory.base) for log_id, log in changed.items()}
+        return replace(memory, views=at_base | dict(memory.views))
+
+    def forget(self, device: bytes) -> None:
+        self._memories.pop(device, None)
+
+    def limit(self, bytes_max: int | None) -> None:
+        self._bytes_max = bytes_max
+
+    def read(self, log: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
+        held = self._logs.get(log, _NONE)
+        entries: list[Entry] = []
+        size = 0
+        for seq in range(start, stop):
+            entry = held.entries.get(seq)
+            if entry is None:
+                break
+            size += packed_bytes(entry)
+            if entries and size > bytes_max:
+                break
+            entries.append(entry)
+        gone = held.settled.intersect(Ranges.of((start, max(start, stop))))
+        for seq in held.entries:
+            gone = gone.minus(Ranges.of((seq, seq + 1)))
+        proved = frozenset(entry.id for entry in entries if entry.seq in held.proved)
+        return ReadResult(entries[0].prev if entries and with_prev else None, tuple(entries), gone, proved)
+
+    def entry(self, log: LogId, seq: int) -> Entry | None:
+        return self._logs.get(log, _NONE).entries.get(seq)
+
+    def expire(self, now_ms: int) -> int:
+        self._clock = self._clock_at(now_ms)
+        ended = [
+            (log, seq)
+            for log_id, log in self._logs.items()
+            for seq, entry in log.entries.items()
+            if entry.body is not None and self._ends_ms(log_id, seq) <= self._clock.holding_ms
+        ]
+        for log, seq in ended:
+            log.entries[seq] = log.entries[seq].erased()
+        return len(ended)
+
+    def unopened(self) -> list[Place]:
+        places: list[Place] = []
+        for place in self._pending:
+            entry = self.entry(LogId(place.feed, place.lane), place.seq)
+            if entry is not None and entry.body is not None:
+                places.append(place)
+        return places
+
+    def peer_settled(self, device: bytes) -> dict[LogId, Ranges]:
+        return dict(self._peer_settled.get(device, {}))
+
+    # --- inside a commit ---
+    @property
+    def _newest(self) -> int:
+        return max((log.changed for log in self._logs.values()), default=0)
+
+    def _log(self, log_id: LogId) -> _Log:
+        return self._logs.setdefault(log_id, _Log(len(self._logs)))
+
+    def _clock_at(self, now_ms: int) -> HoldingClock:
+        return (self._clock or HoldingClock.started(now_ms)).at(now_ms)
+
+    def _fresh(self, entries: tuple[Entry, ...]) -> tuple[dict[tuple[LogId, int], Entry], list[Fork]]:
+        """Those that are not held and contradict nothing, and the contradictions: log by log, as they were given."""
+        fresh: dict[tuple[LogId, int], Entry] = {}
+        found: list[Fork] = []
+        for log_id in dict.fromkeys(entry.log for entry in entries):
+            its_fresh: dict[int, Entry] = {}
+            for entry in entries:
+                if entry.log == log_id:
+                    held = its_fresh.get(entry.seq) or self.entry(log_id, entry.seq)
+                    if held is None:
+                        its_fresh[entry.seq] = entry
+                    elif held.id != entry.id:
+                        found.append(Fork(held, entry))
+            for run in _runs(its_fresh):
+                contradiction = self._contradiction(run)
+                if contradiction is None:
+                    fresh.update(((log_id, entry.seq), entry) for entry in run)
+                else:
+                    found.append(contradiction)
+        return fresh, found
+
+    def _contradiction(self, run: list[Entry]) -> Fork | None:
+        first, last = run[0], run[-1]
+        below, above = self.entry(first.log, first.seq - 1), self.entry(last.log, last.seq + 1)
+        if below is not None and below.id != first.prev:
+            return Fork(below, first)
+        if above is not None and above.prev != last.id:
+            return Fork(above, last)
+        return None
+
+    def _write_drafts(
+        self,
+        batch: Batch,
+        fresh: dict[tuple[LogId, int], Entry],
+        keys: Mapping[bool, SigningKey],
+        now_ms: int,
+    ) -> list[Entry]:
+        tops: dict[LogId, tuple[int, Entry | None]] = {}
+        written: list[Entry] = []
+        for draft in batch.drafts:
+            key = keys[draft.control]
+            log_id = LogId(sha256(key.public)[:16], draft.lane)
+            if log_id not in tops:
+                settled = self._logs.get(log_id, _NONE).settled
+                for own, seq in fresh:
+                    settled = settled.add(seq, seq + 1) if own == log_id else settled
+                for own, given_up in batch.settled:
+                    settled = settled.union(given_up) if own == log_id else settled
+                last = fresh.get((log_id, settled.top - 1)) or self.entry(log_id, settled.top - 1)
+                tops[log_id] = settled.top, last
+            seq, last = tops[log_id]
+            entry = draft.written(key, log_id, seq, last, now_ms)
+            tops[log_id] = seq + 1, entry
+            written.append(entry)
+        return written
+
+    def _change(
+        self, batch: Batch, fresh: Collection[Entry], written: Collection[Entry], found: Iterable[Fork], now_ms: int
+    ) -> Changes:
+        """Everything that a batch says about logs, in the contract's order."""
+        before = self._newest
+        self._remember_peers(batch.memories, before)
+        for entry in batch.entries:
+            self._log(entry.log)
+        changed: dict[LogId, None] = {}
+        if fresh or written:
+            self._clock = self._clock or HoldingClock.started(now_ms)
+        for entry in fresh:
+            self._hold(entry, now_ms, proved=entry.id in batch.proved)
+            changed[entry.log] = None
+        for log_id, given_up in batch.settled:
+            if given_up.minus(self._log(log_id).settled):
+                self._log(log_id).settle(given_up)
+                changed[log_id] = None
+        for entry in written:
+            self._hold(entry, now_ms, proved=True)
+            changed[entry.log] = None
+        for fork in (*found, *batch.forks):
+            place = Place(fork.first.feed, fork.first.lane, fork.first.seq)
+            if place not in self._forks:
+                self._forks[place] = Fork(fork.first.erased(), fork.second.erased())
+                self._log(fork.first.log).frozen = True
+                changed[fork.first.log] = None
+        for place in batch.prove:
+            log = self._logs.get(LogId(place.feed, place.lane), _NONE)
+            if place.seq in log.entries:
+                log.proved.add(place.seq)
+        for entry in batch.mended:
+            self._mend(entry)
+        number = before + bool(changed)
+        self._number(changed, number)
+        states = {log_id: state for log_id, state in self.changed_since(before).states.items() if log_id in changed}
+        return Changes(number, states, dict.fromkeys(states, number))
+
+    def _hold(self, entry: Entry, now_ms: int, *, proved: bool) -> None:
+        log = self._log(entry.log)
+        log.entries[entry.seq] = entry
+        log.ends_ms[entry.seq] = ends_ms(self._clock_at(now_ms).holding_ms, now_ms, entry.time_ms, entry.ttl)
+        if proved:
+            log.proved.add(entry.seq)
+        log.settle(Ranges.of((entry.seq, entry.seq + 1)))
+
+    def _mend(self, entry: Entry) -> None:
+        log = self._logs.get(entry.log, _NONE)
+        held = log.entries.get(entry.seq)
+        if held is not None and held.id == entry.id and entry.seq not in log.proved:
+            log.entries[entry.seq] = held._replace(signature=entry.signature)
+            log.proved.add(entry.seq)
+
+    def _number(self, changed: Iterable[LogId], number: int) -> None:
+        oldest = min([number - BASE_AGE_MAX, *(memory.base for memory in self._memories.values())])
+        for log_id in changed:
+            log = self._logs[log_id]
+            log.changed = number
+            log.pasts.append((number, log.settled))
+            while log.pasts[1][0] <= oldest:
+                del log.pasts[0]
+
+    def _remember_peers(self, memories: Iterable[tuple[bytes, Memory]], newest: int) -> None:
+        for device, memory in memories:
+            if newest - BASE_AGE_MAX <= memory.base <= newest and len(encode_views(memory.views)) <= VIEWS_BYTES_MAX:
+                self._memories.pop(device, None)
+                self._memories[device] = replace(memory, views=dict(memory.views))
+        for device in list(self._memories)[:-PEERS_REMEMBERED_MAX]:
+            del self._memories[device]
+
+    def _evict(self, keys: Mapping[bool, SigningKey]) -> int:
+        if self._bytes_max is None:
+            return 0
+        own = feeds_of(keys)
+        used = sum(packed_bytes(entry) for log in self._logs.values() for entry in log.entries.values())
+        queue = sorted(
+            (self._rank(log_id, seq, own), self._ends_ms(log_id, seq), log.number, seq, log_id)
+            for log_id, log in self._logs.items()
+            for seq in log.entries
+            if log_id.feed not in own or seq != log.settled.top - 1
+        )
+        count = freed = 0
+        for rank, _, _, seq, log_id in queue:
+            if rank == KEPT or used <= self._bytes_max or freed >= EVICTED_BYTES_MAX:
+                break
+            log = self._logs[log_id]
+            entry = log.entries.pop(seq)
+            used -= packed_bytes(entry)
+            freed += PACKED_BYTES_MIN + len(entry.body or b"")
+            del log.ends_ms[seq]
+            log.proved.discard(seq)
+            count += 1
+        return count
+
+    def _rank(self, log_id: LogId, seq: int, own: Collection[bytes]) -> int:
+        entry = self._logs[log_id].entries[seq]
+        return keep_rank(
+            lane=log_id.lane,
+            priority=entry.priority,
+            own=log_id.feed in own,
+            carried=any(seq in settled.get(log_id, Ranges()) for settled in self._peer_settled.values()),
+            expired=entry.body is None,
+            needed=self._fact(log_id, seq) is not None or Place(*log_id, seq) in self._pending,
+        )
+
+    def _ends_ms(self, log_id: LogId, seq: int) -> int:
+        fact = self._fact(log_id, seq)
+        stays = fact is not None and fact.kind != PERISHABLE_FACT
+        return NEVER_MS if stays else self._logs[log_id].ends_ms[seq]
+
+    def _fact(self, log_id: LogId, seq: int) -> Fact | None:
+        return self._facts.get((log_id.feed, seq)) if log_id.lane == 0 else None
+
+
+def _runs(entries: dict[int, Entry]) -> list[list[Entry]]:
+    """Consecutive entries together."""
+    runs: list[list[Entry]] = []
+    for seq in sorted(entries):
+        if runs and runs[-1][-1].seq == seq - 1:
+            runs[-1].append(entries[seq])
+        else:
+            runs.append([entries[seq]])
+    return runs
