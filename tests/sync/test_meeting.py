@@ -8,6 +8,8 @@ from sync import meeting, telling
 from sync.frontier import Frontier
 from sync.limits import RANGES_MAX
 from sync.ranges import Ranges
+from sync.sketch import Encoder, encode_symbols
+from sync.sketching import item
 from sync.wire import Ask, Check, Hello, Sketch, State, States, Vector
 from tests.sync.pair import Node, World, entry, first, holds, log, meet, records, seqs
 from tests.sync.script import HIGHEST, SALT, Scripted, hello
