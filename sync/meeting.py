@@ -243,7 +243,10 @@ class Meeting:
         hello = self._hello()
         told, forked = self._sketching.explained(told)
         answer = self._tell_rest if self.known else self._answer
-        if not self.known:
+        if self.known:
+            # What it has grown to since the sketch, by our own run for one, is no other story.
+            forked = {log for log in forked if self._peer.holds(log) == told[log]}
+        else:
             self._peer.rest({**self._telling.in_part, **told})
             self._become_known(hello.upto)
         views = [self._peer.announced(log, settled) for log, settled in told.items()]

@@ -8,9 +8,11 @@ from sync import meeting, telling
 from sync.frontier import Frontier
 from sync.limits import RANGES_MAX
 from sync.ranges import Ranges
-from sync.wire import Ask, Check, Hello, Sketch, States, Vector
-from tests.sync.pair import Node, World, first, holds, log, meet, records, seqs
-from tests.sync.script import HIGHEST, Scripted, hello
+from sync.sketch import Encoder, encode_symbols
+from sync.sketching import item
+from sync.wire import Ask, Check, Hello, Sketch, State, States, Vector
+from tests.sync.pair import Node, World, entry, first, holds, log, meet, records, seqs
+from tests.sync.script import HIGHEST, SALT, Scripted, hello
 
 ONE, TWO, URGENT = log(1), log(2), log(1, 0)
 
@@ -113,6 +115,18 @@ def test_more_forks_than_are_worth_a_sketch_are_left_for_the_next_entry_to_show(
     ends = meet(a, b).ends
     assert [(end.hangup, end.levels) for end in ends] == [(None, 1)] * 2
     assert a.forks == []
+
+
+def test_what_the_peer_settled_of_our_own_run_since_its_sketch_is_no_other_story() -> None:
+    script = Scripted(Node({ONE: first(1)}))
+    script.say(hello(script.said_hello.root, chain=script.said_hello.chain))
+    node = script.node
+    theirs = item(SALT, ONE, first(1), node.frontier.tip(ONE))  # The sketch left before our run came.
+    node.write(TWO, first(1))
+    script.work()
+    script.say(Sketch(encode_symbols(Encoder([theirs]).symbols(9))), States((State(TWO, first(1)),), rest=True))
+    script.work()
+    assert [said.packed for said in script.runs] == [(entry(TWO, 0),)]
 
 
 def test_a_log_with_more_holes_than_fit_is_not_taken_to_be_known_beyond_what_was_told() -> None:
