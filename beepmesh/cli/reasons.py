@@ -72,7 +72,6 @@ WORDS: Final[dict[str, str]] = {
     "record-unknown": _BROKEN,
     "run-bounds": _BROKEN,
     "vector-empty": _BROKEN,
-    "vector-missing": _BROKEN,
     "vector-order": _BROKEN,
     "vector-unexpected": _BROKEN,
     "window-exceeded": _BROKEN,

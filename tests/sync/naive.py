@@ -1,7 +1,7 @@
 """A second reading of sync/README.md, written without sync/: slow, short, and wrong wherever the README is unclear.
 
-It reads and writes records, computes the sums, tags and items, reads sketches and follows transcripts. The vectors, and
-records made at random, hold both implementations to each other.
+It reads and writes records, computes the sums, tags and items, and reads sketches; `listener.py` follows transcripts
+with it. The vectors, and records made at random, hold both implementations to each other.
 """
 
 from __future__ import annotations
@@ -468,54 +468,3 @@ def read_symbols(data: bytes) -> list[Cell]:
         zigzag = left.varint(2**32)
         cells.append((xored, checks, -(zigzag + 1) // 2 if zigzag % 2 else zigzag // 2))
     return cells
-
-
-# Transcripts.
-
-
-class Speaker:
-    """One direction of a session, as whoever listens to it in full understands it."""
-
-    def __init__(self, said: list[bytes]) -> None:
-        self.said = [read(data) for data in said]
-        self.hello = self.said[0]
-        self.mentions: list[tuple[str, int]] = []
-        self.pushed: list[list[Json]] = []
-        """[feed, lane, seq, packed]"""
-        self.gone: list[list[Json]] = []
-        """[feed, lane, spans]"""
-
-
-def resolved(name: Json, mentions: list[tuple[str, int]], listed: list[str], tags: dict[str, str]) -> tuple[str, int]:
-    if "mention" in name:
-        number: int = name["mention"]
-        return mentions[number]
-    feed: str = name.get("feed") or (listed[name["listed"]] if "listed" in name else tags[name["tag"]])
-    lane: int = name["lane"]
-    return feed, lane
-
-
-def follow(session: Json) -> dict[str, Speaker]:
-    """Each side of a transcript: what it named, and what it pushed."""
-    salt, order, listed = bytes.fromhex(session["salt"]), session["said"], session["listed"]
-    feeds = {tag(feed, salt): feed for logs in session["before"].values() for feed, *_ in logs}
-    sides = {name: Speaker([bytes.fromhex(data) for who, data in order if who == name]) for name in "ab"}
-    shared = min(side.hello["known"] for side in sides.values())
-    for name, side in sides.items():
-        before = session["before"][name]
-        need(side.hello["root"] == root(before, salt) and side.hello["chain"] == chain(before, salt))
-
-        in_delta = side.hello["delta"]
-        for record in side.said[1:]:
-            if record["type"] == "states":
-                named = [] if in_delta else [state["log"] for state in record["states"]]
-                in_delta = in_delta and record["more"]
-            else:
-                named = record.get("logs", [record["log"]] if "log" in record else [])
-            logs = [resolved(name, side.mentions, listed[:shared], feeds) for name in named]
-            side.mentions += [log for log in dict.fromkeys(logs) if log not in side.mentions]
-            if record["type"] == "run":
-                side.pushed += [[*logs[0], seq, data] for seq, data in enumerate(record["packed"], record["start"])]
-            if record["type"] == "gone":
-                side.gone.append([*logs[0], record["seqs"]])
-    return sides

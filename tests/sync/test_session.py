@@ -6,12 +6,8 @@ from sync.limits import (
     ACK_DELAY_S,
     ACK_RUNS_MAX,
     LINK_BYTES_FIRST,
-    RECORD_BYTES_MIN,
     RUN_BYTES_MAX,
-    RUN_ENTRIES_MAX,
     STALL_S,
-    WINDOW_BYTES_MAX,
-    WINDOW_RUNS_MAX,
 )
 from sync.ranges import NOTHING
 from sync.session import (
@@ -22,8 +18,6 @@ from sync.session import (
     Noticed,
     PeerSettled,
     ReadRun,
-    RunRead,
-    Send,
     TakeRun,
     TimeCame,
 )
@@ -184,131 +178,6 @@ def test_what_grew_before_the_peer_was_known_is_pushed() -> None:
     a.write(TWO, first(2))
     world.run()
     assert holds(b) == holds(a)
-
-
-# Runs.
-
-
-def test_a_run_takes_as_many_entries_as_allowed() -> None:
-    script = Scripted(Node({ONE: first(RUN_ENTRIES_MAX + 1)})).greet()
-    drain(script)
-    assert [len(said.packed) for said in script.runs] == [RUN_ENTRIES_MAX, 1]
-
-
-def test_a_run_ends_where_it_would_be_too_long_for_a_slow_link() -> None:
-    script = Scripted(Node({ONE: first(5)}, size=500)).greet()
-    drain(script)
-    assert [len(said.packed) for said in script.runs] == [1, 1, 1, 1, 1]
-
-
-def test_a_large_entry_goes_alone() -> None:
-    script = Scripted(Node({ONE: first(2)}, size=RUN_BYTES_MAX * 2)).greet(record_bytes_max=RUN_BYTES_MAX * 4)
-    drain(script)
-    assert [len(said.packed) for said in script.runs] == [1, 1]
-
-
-def test_an_entry_that_fits_into_no_record_of_the_peers_is_gone_for_it_and_the_rest_is_sent() -> None:
-    node = Node({ONE: first(5)})
-    node.entries[ONE][2] += bytes(RECORD_BYTES_MIN)
-    script = Scripted(node).greet()
-    drain(script)
-    assert [(said.start, len(said.packed)) for said in script.runs] == [(0, 2), (3, 2)]
-    assert script.runs[1].prev == entry_id(entry(ONE, 2))
-    assert [gone.seqs for gone in script.gone] == [seqs((2, 3))]
-
-
-def test_no_more_runs_than_the_window_are_under_way() -> None:
-    script = Scripted(Node({ONE: first(RUN_ENTRIES_MAX * (WINDOW_RUNS_MAX + 20))})).greet()
-    drain(script)
-    assert len(script.runs) == WINDOW_RUNS_MAX
-    script.say(Ack(1, 0, 0))
-    drain(script)
-    assert len(script.runs) == WINDOW_RUNS_MAX + 1
-
-
-def test_no_more_bytes_than_the_window_are_under_way() -> None:
-    script = Scripted(Node({ONE: first(80)}, size=14_000)).greet()
-    drain(script)
-    under_way = sum(len(packed) for said in script.runs for packed in said.packed)
-    assert WINDOW_BYTES_MAX - 20_000 < under_way <= WINDOW_BYTES_MAX
-
-
-def test_a_single_run_is_always_under_way_however_large() -> None:
-    size = WINDOW_BYTES_MAX + 1
-    script = Scripted(Node({ONE: first(2)}, size=size)).greet(record_bytes_max=1 << 20)
-    drain(script)
-    assert len(script.runs) == 1
-    script.say(Ack(1, 0, 0))
-    drain(script)
-    assert len(script.runs) == 2
-
-
-def test_a_partial_answer_of_the_store_is_asked_on() -> None:
-    script = Scripted(Node({ONE: first(6)})).greet()
-    order = script.end.work.popleft()
-    assert isinstance(order, ReadRun)
-    outputs = script.tell(RunRead(ONE, 0, None, (entry(ONE, 0), entry(ONE, 1)), NOTHING))
-    assert [type(output) for output in outputs] == [Send, ReadRun]
-    drain(script)
-    assert [(said.start, len(said.packed)) for said in script.runs] == [(0, 2), (2, 4)]
-
-
-def test_the_store_may_say_where_runs_end() -> None:
-    script = Scripted(Node({ONE: first(6)})).greet()
-    script.end.work.clear()
-    script.tell(RunRead(ONE, 0, None, tuple(entry(ONE, seq) for seq in range(6)), NOTHING, ends=(1, 4, 6)))
-    assert [len(said.packed) for said in script.runs] == [1, 3, 2]
-
-
-# The entry before.
-
-
-def test_prev_is_left_out_where_the_peer_knows_it_and_said_where_it_cannot() -> None:
-    script = Scripted(Node({ONE: first(30), TWO: seqs((0, 20), (30, 33))})).greet({ONE: first(10), TWO: seqs((3, 5))})
-    drain(script)
-    said = {(name, each.start): each.prev for each in script.runs for name in [each.packed[0].split()[0]]}
-    known = {start: prev for (feed, start), prev in said.items() if feed == ONE.feed}
-    assert known == {10: None, 18: None, 26: None}
-    unknown = {start: prev for (feed, start), prev in said.items() if feed == TWO.feed}
-    assert unknown == {0: None, 5: None, 13: None, 30: entry_id(entry(TWO, 29))}
-
-
-def test_every_run_below_the_peers_top_says_its_prev() -> None:
-    a, b = Node({ONE: first(100)}), Node({ONE: seqs((60, 100))})
-    ends = meet(a, b).ends
-    assert b.refused == []
-    assert holds(b) == holds(a)
-    assert all(said.prev for said in records(ends[0]) if isinstance(said, Run) and said.start)
-
-
-def test_a_run_refused_for_want_of_its_predecessor_comes_again_with_prev_and_so_do_later_ones() -> None:
-    script = Scripted(Node({ONE: first(12)})).greet({ONE: first(4)})
-    drain(script)
-    assert [(said.start, said.prev) for said in script.runs] == [(4, None)]
-    # Meanwhile the peer got 4 and 5 from elsewhere, so it could not link our run.
-    script.say(States((State(ONE, first(6)),)), Ack(1, 0, 0, (0,)))
-    drain(script)
-    assert [(said.start, said.prev) for said in script.runs[1:]] == [(6, entry_id(entry(ONE, 5)))]
-    script.say(Ack(1, 0, 0))
-    script.node.write(ONE, seqs((12, 13)))
-    drain(script)
-    assert (script.runs[-1].start, script.runs[-1].prev) == (12, entry_id(entry(ONE, 11)))
-
-
-def test_a_run_refused_though_it_said_its_prev_is_refused_for_good() -> None:
-    script = Scripted(Node({ONE: seqs((3, 6))})).greet()
-    drain(script)
-    script.say(Ack(1, 0, 0, (0,)))
-    drain(script)
-    assert len(script.runs) == 1
-    assert script.count(Level) == 1
-
-
-def test_runs_that_wait_are_withdrawn_when_the_peer_has_got_them_from_elsewhere() -> None:
-    script = Scripted(Node({ONE: first(3)})).greet({TWO: NOTHING})
-    script.say(States((State(ONE, first(3)),)))
-    drain(script)
-    assert script.runs == []
 
 
 # Gone.

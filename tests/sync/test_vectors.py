@@ -11,7 +11,7 @@ import pytest
 import sync
 from sync.ranges import NOTHING, Ranges
 from sync.wire import Hello, RemoteProtocolError, decode, encode
-from tests.sync import naive, vectors
+from tests.sync import listener, naive, vectors
 from tests.sync.naive import Json
 
 README = Path(sync.__file__).parent / "README.md"
@@ -76,7 +76,7 @@ def test_both_implementations_come_to_the_same_sums_tags_and_items() -> None:
 @pytest.mark.parametrize("name", vectors.sessions())
 def test_the_second_implementation_follows_every_session_to_its_end(name: str) -> None:
     session = load("sessions")[name]
-    sides = naive.follow(session)
+    sides = listener.follow(session)
     before, after = ({side: settled(logs) for side, logs in session[when].items()} for when in ("before", "after"))
     for mine, theirs in ("ab", "ba"):
         for feed, lane, spans in sides[mine].gone:
