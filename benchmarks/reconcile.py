@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     _say("the bars")
     large = None if quick else World(*LARGE_WORLD)
     lines: list[Line] = []
-    for line in Judge(World(*WORLD), large, min(ingest_cpu_s(World(10_000, 100)) for _ in range(3)) * 1e6).lines():
+    for line in Judge(World(*WORLD), large, min(ingest_cpu_s(World(10_000, 100)) for _ in range(5)) * 1e6).lines():
         print(line.to_json(), flush=True)
         _say(f"{line.workload} {line.variant}: {'met' if not line.missed else 'MISSED: ' + ', '.join(line.missed)}")
         lines.append(line)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeAlias
 
-from benchmarks.link_model import BLE, ROUND_TRIPS, TWO_G, LinkModel, Shelf, Talk
+from benchmarks.link_model import BLE, ROUND_TRIPS, TWO_G, LinkModel, Shelf, Talk, set_apart
 from benchmarks.reconcile_shelf import BODY_BYTES, PACKED, MemoryShelf
 from benchmarks.reconcile_world import Meeting, Where, World
 from sync.feeds import FeedList
@@ -130,7 +130,10 @@ def prepare(shelves: Pair, meeting: Meeting, *, known: bool) -> None:
 
 def cost(make: Callable[[], Pair]) -> Cost:
     """Of one case; `make` gives a new pair of nodes for each of its runs."""
-    over_ble, over_2g, ideal = (_talk(make(), link) for link in (BLE, TWO_G, ROUND_TRIPS))
+    shelves = make()
+    with set_apart():
+        over_ble = _talk(shelves, BLE)
+    over_2g, ideal = (_talk(make(), link) for link in (TWO_G, ROUND_TRIPS))
     ble_bytes = sent(over_ble)
     return Cost(
         ble_bytes,

@@ -19,7 +19,7 @@ from beepmesh.crypto.primitives import SigningKey, sha256
 from beepmesh.messages.entry import NO_PREV, Entry, pack, restore, unpack_run
 from beepmesh.store.contract import Batch, Store
 from beepmesh.store.sqlite import open_store
-from benchmarks.link_model import BLE, Talk
+from benchmarks.link_model import BLE, Talk, set_apart
 from benchmarks.reconcile_cases import Pair, prepare
 from benchmarks.reconcile_shelf import BODY_BYTES
 from benchmarks.reconcile_world import Meeting, Place, World
@@ -79,7 +79,11 @@ def ingest_cpu_s(world: World) -> float:
         runs[-1].append(entry)
     arriving = iter([(run[0], tuple(map(pack, run))) for run in runs])
     spent = 0.0
-    with tempfile.TemporaryDirectory(prefix="bm-") as name, closing(open_store(Path(name), bytes(32))) as store:
+    with (
+        tempfile.TemporaryDirectory(prefix="bm-") as name,
+        closing(open_store(Path(name), bytes(32))) as store,
+        set_apart(),
+    ):
         while batch := list(islice(arriving, READ_ENTRIES_MAX // RUN_ENTRIES_MAX)):
             before = time.process_time()
             came: list[Entry] = []
