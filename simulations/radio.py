@@ -36,7 +36,7 @@ class Link(Protocol):
     def radio(self) -> Radio: ...
 
     def send(self, frame: object, size: int) -> None:
-        """Put `size` bytes on the air, behind what was sent before. The other host gets `frame`, if all of it arrives."""
+        """Put `size` bytes on the air, behind what was sent before. The other host gets `frame`, if it all arrives."""
         ...
 
     def tell_drained(self) -> None:
