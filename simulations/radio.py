@@ -5,8 +5,12 @@ A `Medium` turns contacts into links between hosts. A host is anything that can 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from simulations.outcome import ContactRecord, Kind
+from simulations.workload import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,13 @@ class Link(Protocol):
     @property
     def radio(self) -> Radio: ...
 
-    def send(self, frame: object, size: int) -> None:
-        """Put `size` bytes on the air, behind what was sent before. The other host gets `frame`, if it all arrives."""
+    @property
+    def record(self) -> ContactRecord:
+        """Where hosts count transmissions and duplicates; bytes are counted by the medium."""
+        ...
+
+    def send(self, frame: object, size: Mapping[Kind, int]) -> None:
+        """Put these bytes on the air, behind what was sent before. The other host gets `frame` if all arrives."""
         ...
 
     def tell_drained(self) -> None:
@@ -58,3 +67,18 @@ class Host(Protocol):
     def drained(self, link: Link) -> None: ...
 
     def down(self, link: Link) -> None: ...
+
+
+class Population(Protocol):
+    """All nodes of one run, whatever they run: the product or a baseline."""
+
+    @property
+    def hosts(self) -> Sequence[Host]: ...
+
+    def submit(self, message: Message) -> None:
+        """Its author writes it now. Deliveries go where the population was told to put them when it was made."""
+        ...
+
+    def carried_bytes(self) -> list[int]:
+        """What each node carries for others at this moment."""
+        ...
