@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from simulations.engine import Event, Simulation
 from simulations.outcome import ContactRecord, Kind
@@ -32,6 +32,9 @@ class Radio:
     """Whether a node can be part of one transfer at a time only; a wire or a base station can of more."""
 
 
+Choice = Callable[[], tuple[object, Mapping[Kind, int]] | None]
+
+
 class Link(Protocol):
     """One end of a link, in a host's hands."""
 
@@ -51,6 +54,10 @@ class Link(Protocol):
 
     def send(self, frame: object, size: Mapping[Kind, int]) -> None:
         """Put these bytes on the air, behind what was sent before. The other host gets `frame` if all arrives."""
+        ...
+
+    def send_late(self, choose: Choice) -> None:
+        """Like `send`, but what leaves is chosen when the air is free for it; None: nothing after all."""
         ...
 
     def tell_drained(self) -> None:
@@ -180,16 +187,17 @@ class _Antenna:
 
     def serve(self) -> None:
         """If it is free, give the oldest its turn whose other node is free as well."""
-        if self.busy:
-            return
-        for end in islice(self.waiting, LOOKED_AT_MAX):
-            first, second = end.antennas
-            if not first.busy and not second.busy:
-                end.start()
+        while not self.busy:
+            for end in islice(self.waiting, LOOKED_AT_MAX):
+                first, second = end.antennas
+                if not first.busy and not second.busy:
+                    end.start()
+                    break  # Look again: it may have had nothing to send after all.
+                if end.passed_over == PASSED_OVER_MAX:
+                    return
+                end.passed_over += 1
+            else:
                 return
-            if end.passed_over == PASSED_OVER_MAX:
-                return
-            end.passed_over += 1
 
 
 class _Meeting:
@@ -259,6 +267,7 @@ class _Flight(NamedTuple):
 # What stands in a queue between frames, and takes no time.
 _TELL, _CLOSE = object(), object()
 _NOTHING: Mapping[Kind, int] = {}
+_LATE: Mapping[Kind, int] = {}  # Beside a choice that is not made yet.
 
 
 class _End:
@@ -301,6 +310,9 @@ class _End:
     def send(self, frame: object, size: Mapping[Kind, int]) -> None:
         self._put(frame, size)
 
+    def send_late(self, choose: Choice) -> None:
+        self._put(choose, _LATE)
+
     def tell_drained(self) -> None:
         self._put(_TELL, _NOTHING)
 
@@ -311,11 +323,18 @@ class _End:
     def start(self) -> None:
         """Put the first frame on the air. Both nodes are free, or need not be."""
         for antenna in self.antennas:
-            antenna.busy = True
             del antenna.waiting[self]
         self.asked = False
         self.passed_over = 0
         frame, size = self.queue.popleft()
+        if size is _LATE:
+            chosen = cast(Choice, frame)()
+            if chosen is None:
+                self._go_on()
+                return
+            frame, size = chosen
+        for antenna in self.antennas:
+            antenna.busy = True
         simulation, radio = self.meeting.simulation, self.radio
         airtime = sum(size.values()) / (radio.bytes_per_s * (1.0 - radio.loss))
         now = simulation.now
