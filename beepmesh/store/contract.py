@@ -23,6 +23,7 @@ from beepmesh.crypto.primitives import SigningKey, sha256
 from beepmesh.errors import HomeProblem
 from beepmesh.messages.entry import NO_PREV, Entry, write
 from beepmesh.messages.inbox import MessageRow, Payload
+from beepmesh.messages.token import Token
 from beepmesh.trust.clock import author_time
 from beepmesh.trust.facts import PREKEY_BUNDLE, Fact
 from sync.logs import LogId, LogState
@@ -205,6 +206,8 @@ class Batch:
     """(device 16 B, what to remember of it): replaces what was known of that device. Written before anything else.
     Ignored if its base has not come yet (this store was rolled back), is more than BASE_AGE_MAX changes ago, or the
     views are more than VIEWS_BYTES_MAX. Of more than PEERS_REMEMBERED_MAX the least recently written is forgotten."""
+    tokens: tuple[Token, ...] = ()
+    """Checked by the caller, of `entries` or of others. A place has one: a second one is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,8 @@ class Committed:
     """The number of this commit; of the newest change if this one changed no log."""
     evicted: int = 0
     """How many entries were given up so that the rest stays within the limit. They are counted as "evicted", too."""
+    purged: int = 0
+    """How many entries went because their tokens came. They are counted as "purged", too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +247,8 @@ class ReadResult:
     """What of the asked span is settled here and not held."""
     proved: frozenset[bytes] = frozenset()
     """Ids of those `entries` whose own signature was checked."""
+    tokens: tuple[Token, ...] = ()
+    """Of a token log: consecutive from the start, and no entries. Nothing links them: `prev` is zeros."""
 
 
 def feeds_of(keys: Mapping[bool, SigningKey]) -> frozenset[bytes]:
