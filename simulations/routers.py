@@ -57,7 +57,7 @@ class Router:
     final = False
     """Whether what was given up is never taken again."""
 
-    def __init__(self, *, acks: bool) -> None:
+    def __init__(self, *, acks: bool = True) -> None:
         self.acks = acks
 
     def table(self, node: int) -> Table:
@@ -79,8 +79,8 @@ class Router:
         return (message.dst != taker.node, message.prio, message.size, message.t)
 
     def worth(self, _table: Table, copy: Copy, _now: float) -> float:
-        """The lowest is given up first: the oldest."""
-        return copy.message.t
+        """The lowest is given up first: what came first, so that there is room for everything new."""
+        return copy.came
 
 
 class Direct(Router):
@@ -137,20 +137,16 @@ class Prophet(Router):
                 table.chances[node] = by * chance
 
 
-class Delegation(Router):
-    learns = True
-
-    def meet(self, a: Table, b: Table, _now: float) -> None:
-        a.meetings[b.node] = a.meetings.get(b.node, 0) + 1
-        b.meetings[a.node] = b.meetings.get(a.node, 0) + 1
+class Delegation(Prophet):
+    """With PRoPHET's chances as the quality: they see further than one's own meetings."""
 
     def gives(self, giver: Table, taker: Table, copy: Copy, _now: float) -> bool:
         dst = copy.message.dst
-        copy.bar = max(copy.bar, giver.meetings.get(dst, 0))
-        return taker.meetings.get(dst, 0) > copy.bar
+        copy.bar = max(copy.bar, giver.chances.get(dst, 0.0))
+        return taker.chances.get(dst, 0.0) > copy.bar
 
     def passed(self, _giver: Table, taker: Table, theirs: Copy, ours: Copy, _now: float) -> None:
-        ours.bar = theirs.bar = max(theirs.bar, taker.meetings.get(ours.message.dst, 0))
+        ours.bar = theirs.bar = max(theirs.bar, taker.chances.get(ours.message.dst, 0.0))
 
 
 ROUTERS = {
