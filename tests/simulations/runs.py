@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
-from simulations.metrics import Bounds
+from simulations.metrics import Bounds, delays, summarise
 from simulations.outcome import ContactRecord, Delivery, Kind, Occupancy, Outcome
 from simulations.radio import Radio
 from simulations.workload import EVERYBODY, Message
+from simulations.writing import write_run
 
 RADIO = Radio("ble", 20_000, 2.0)
 
@@ -57,3 +59,9 @@ def small_run(router: str = "beepmesh") -> Outcome:
         1.234,
         50_000_000,
     )
+
+
+def write_small_run(folder: Path, router: str = "beepmesh") -> None:
+    outcome = small_run(router)
+    summary = summarise(outcome, MESSAGES, BOUNDS, [RADIO], command="python -m simulations run", versions={"x": "1"})
+    write_run(folder, outcome, MESSAGES, FLOOD, summary, delays(outcome, MESSAGES, BOUNDS))

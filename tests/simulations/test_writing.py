@@ -10,20 +10,14 @@ from pathlib import Path
 import pytest
 
 from simulations.metrics import delays, summarise
-from simulations.writing import NotARun, load_outcome, load_run, write_run
-from tests.simulations.runs import BOUNDS, FLOOD, MESSAGES, RADIO, small_run
+from simulations.writing import NotARun, load_outcome, load_run
+from tests.simulations.runs import BOUNDS, MESSAGES, RADIO, small_run, write_small_run
 
 ROOT = Path(__file__).parents[2]
 
 
-def write(folder: Path) -> None:
-    outcome = small_run()
-    summary = summarise(outcome, MESSAGES, BOUNDS, [RADIO], command="python -m simulations run", versions={"x": "1"})
-    write_run(folder, outcome, MESSAGES, FLOOD, summary, delays(outcome, MESSAGES, BOUNDS))
-
-
 def test_the_lines_are_exact(tmp_path: Path) -> None:
-    write(tmp_path / "deep" / "run")
+    write_small_run(tmp_path / "deep" / "run")
     written = {path.name: path.read_bytes().decode().split("\n") for path in (tmp_path / "deep" / "run").iterdir()}
     assert written["deliveries.csv"] == [
         "id,node,t,hops",
@@ -42,7 +36,7 @@ def test_the_lines_are_exact(tmp_path: Path) -> None:
 
 
 def test_a_contacts_bytes_fall_into_the_hours_it_lasted(tmp_path: Path) -> None:
-    write(tmp_path)
+    write_small_run(tmp_path)
     # The last contact is 600 s in hour 0, 3,600 s in hour 1 and 600 s in hour 2.
     assert (tmp_path / "timeline.csv").read_text().splitlines() == [
         "hour,written,delivered,payload,receipts,reconciliation,handshake",
@@ -53,7 +47,7 @@ def test_a_contacts_bytes_fall_into_the_hours_it_lasted(tmp_path: Path) -> None:
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
-    write(tmp_path)
+    write_small_run(tmp_path)
     outcome = small_run()
     outcome.deliveries = sorted((one._replace(t=round(one.t, 3)) for one in outcome.deliveries), key=lambda x: x[2::-2])
     read = load_outcome(tmp_path)
@@ -63,7 +57,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_the_figures_of_a_run_are_those_of_its_files(tmp_path: Path) -> None:
-    write(tmp_path)
+    write_small_run(tmp_path)
     run = load_run(tmp_path)
     again = summarise(
         load_outcome(tmp_path), MESSAGES, BOUNDS, [RADIO], command=run.summary.command, versions=run.summary.versions
@@ -73,9 +67,9 @@ def test_the_figures_of_a_run_are_those_of_its_files(tmp_path: Path) -> None:
 
 
 def test_the_bytes_are_the_same_whatever_the_hash_seed(tmp_path: Path) -> None:
-    program = "import sys; from pathlib import Path; from tests.simulations.test_writing import write"
+    program = "import sys; from pathlib import Path; from tests.simulations.runs import write_small_run"
     for seed in ("1", "2"):
-        command = [sys.executable, "-c", f"{program}; write(Path({str(tmp_path / seed)!r}))"]
+        command = [sys.executable, "-c", f"{program}; write_small_run(Path({str(tmp_path / seed)!r}))"]
         subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, check=True)
     names = sorted(path.name for path in (tmp_path / "1").iterdir())
     assert len(names) == 6
@@ -83,7 +77,7 @@ def test_the_bytes_are_the_same_whatever_the_hash_seed(tmp_path: Path) -> None:
 
 
 def test_a_folder_half_written_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path)
+    write_small_run(tmp_path)
     replace = os.replace
 
     def fails(source: Path, target: Path) -> None:
@@ -93,7 +87,7 @@ def test_a_folder_half_written_is_no_run(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "replace", fails)
     with pytest.raises(OSError, match="disk full"):
-        write(tmp_path)
+        write_small_run(tmp_path)
     with pytest.raises(NotARun, match=r"holds no finished run: summary.json is missing"):
         load_run(tmp_path)
 
@@ -110,7 +104,7 @@ def test_a_folder_half_written_is_no_run(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_strange_files_are_said_to_be_strange(tmp_path: Path, name: str, text: str) -> None:
-    write(tmp_path)
+    write_small_run(tmp_path)
     (tmp_path / name).write_text(text)
     with pytest.raises(NotARun, match="does not hold the files of a run"):
         load_outcome(tmp_path)
