@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from beepmesh.demo.device import until
+from beepmesh.demo.device import NotSeen, until
 from beepmesh.demo.hosts import NetworkHosts
 from simulations.outcome import Delivery
 from simulations.real.homes import acquainted
@@ -60,7 +60,7 @@ class Played:
 
 def play(trace: Trace, workload: Iterable[Message], *, speed: float, bytes_per_s: float) -> Played:
     """Takes the trace's duration divided by speed. Raises ValueError for more nodes than NODES_MAX, NotSeen when a node
-    does not start, HostsProblem where no networks can be made."""
+    does not start or does not last, HostsProblem where no networks can be made."""
     if trace.nodes > NODES_MAX:
         raise ValueError(f"{trace.nodes} nodes are too many for one machine; {NODES_MAX} is the most")
     names = [f"n{node}" for node in range(trace.nodes)]
@@ -98,8 +98,8 @@ class _Stage:
                 argv = [sys.executable, "-m", "simulations.real.process", str(home), "lan"]
                 process = self._hosts.popen(name, argv, cwd=_ROOT, stdin=subprocess.PIPE, stdout=said)
             self._processes.append(process)
-        for name in self._names:
-            until(f"{name} is ready", partial(self._is_ready, name), READY_S)
+        for name, process in zip(self._names, self._processes, strict=True):
+            until(f"{name} is ready", partial(self._is_ready, name, process), READY_S)
 
     def perform(self) -> None:
         """Everything at its time; then all nodes are asked to end."""
@@ -114,8 +114,9 @@ class _Stage:
             order()
         for process in self._processes:
             _input_of(process).close()
-        for process in self._processes:
-            process.wait(GRACE_S)
+        for name, process in zip(self._names, self._processes, strict=True):
+            if process.wait(GRACE_S):
+                raise NotSeen(f"the node {name} ended with {process.returncode}, and not when it was asked to")
 
     def outcome(self) -> Played:
         sent_at = {message.id: message.t for message in self._workload}
@@ -149,13 +150,18 @@ class _Stage:
             "priority": PRIORITIES[message.prio],
         }
         stream = _input_of(self._processes[message.src])
-        stream.write(json.dumps(order) + "\n")
-        stream.flush()
+        try:
+            stream.write(json.dumps(order) + "\n")
+            stream.flush()
+        except BrokenPipeError:
+            raise NotSeen(f"the node {self._names[message.src]} ended in the middle of the trace") from None
 
     def _said_by(self, name: str) -> Path:
         return self._folder / f"{name}.jsonl"
 
-    def _is_ready(self, name: str) -> bool:
+    def _is_ready(self, name: str, process: subprocess.Popen[str]) -> bool:
+        if process.poll() is not None:
+            raise NotSeen(f"the node {name} ended with {process.returncode} before it was ready")
         return '"ready"' in self._said_by(name).read_text()
 
 
