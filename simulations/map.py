@@ -31,8 +31,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from simulations.bound import in_time
 from simulations.layout import lay_out
-from simulations.metrics import ALL, Arrivals, Summary, fulfilled, in_time
+from simulations.metrics import ALL, Arrivals, Summary, fulfilled
 from simulations.outcome import Outcome
 from simulations.traces import Trace
 from simulations.trail import Trail
