@@ -109,7 +109,7 @@ class Session:
         sources: Sources | None = None,
         number: SessionId = 0,
         watched: Collection[bytes] = (),
-        lanes: int = _ALL_LANES,
+        lanes: int = (1 << LANES) - 1,
         listed: bool = True,
         later: Callable[[LogId], bool] = lambda _: False,
     ) -> None:
@@ -375,17 +375,19 @@ class Session:
         count, size = len(run.packed), sum(map(len, run.packed))
         if not reconciled(log) and not self._wanting.asked_for(log, run.start, run.start + count):
             raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")
-        self._taking.begin(log, run.start, count, size)
+        self._taking.begin(log, run.start, count, size, final=run.prev is not None or not run.start)
         self.entries_received += count
         self._peer.pushed(log, run.start, run.start + count)
         out.append(TakeRun(log, run.start, run.prev, run.packed))
 
     def _run_done(self, event: RunDone) -> None:
-        self._taking.done(event.log, event.start, event.start + event.count)
-        self._grew(self._peer.log(event.log))
+        taken = self._taking.done(event.log, event.start, event.start + event.count)
+        view = self._peer.log(event.log)
+        self._grew(view)
         left = self._frontier.settled(event.log).gaps(event.start, event.start + event.count)
         if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
-            self._peer.excuse(event.log, Ranges(left))
+            if taken.final or not view.paused:  # What was stopped comes once more when it is asked to go on.
+                self._peer.excuse(event.log, Ranges(left))
             if reconciled(event.log):
                 self._changed[event.log] = None
 

@@ -18,6 +18,8 @@ class Taken:
     start: int
     stop: int
     size: int
+    final: bool
+    """It is not pushed again if it is refused now: it said its prev, or needs none."""
     done: bool = False
 
 
@@ -34,14 +36,14 @@ class Taking:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def begin(self, log: LogId, start: int, count: int, size: int) -> None:
+    def begin(self, log: LogId, start: int, count: int, size: int, *, final: bool) -> None:
         """A run came. Raises RemoteProtocolError: window-exceeded."""
         self.bytes += size
         if self._runs and (len(self._runs) >= WINDOW_RUNS_MAX or self.bytes > WINDOW_BYTES_MAX):
             raise RemoteProtocolError("window-exceeded")
-        self._runs.append(Taken(log, start, start + count, size))
+        self._runs.append(Taken(log, start, start + count, size, final))
 
-    def done(self, log: LogId, start: int, stop: int) -> None:
+    def done(self, log: LogId, start: int, stop: int) -> Taken:
         """The node has dealt with it."""
         same = (run for run in self._runs if not run.done and (run.log, run.start, run.stop) == (log, start, stop))
         taken = next(same, None)
@@ -49,6 +51,7 @@ class Taking:
         taken.done = True
         while self.owed < len(self._runs) and self._runs[self.owed].done:
             self.owed += 1
+        return taken
 
     def acknowledged(self) -> list[Taken]:
         """Those that are done; they are forgotten now."""
