@@ -115,7 +115,7 @@ def sealed_valley(sizes: list[int]) -> Valley:
     return valley
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(SIZES, st.lists(ACT | DELIVERIES, max_size=14))
 @example([20] * LINES, [Whisper(2, ((0, 8, 127, 0),)), Deliver(2, frozenset({7}))])
 @example(
