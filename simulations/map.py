@@ -194,6 +194,7 @@ def _places(scene: Scene) -> dict[str, object]:
         before = flat
     return {
         "given": given is not None,
+        "metres": side / SQUARES,
         "t": pack(_steps([_ticks(t) for t, _ in moments])),
         "xy": pack(numbers),
     }
