@@ -32,3 +32,7 @@ def share(part: float | None) -> str:
 
 def number(value: float | None, digits: int = 1) -> str:
     return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def ratio(value: float | None) -> str:
+    return number(value, 2)
