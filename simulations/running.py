@@ -13,10 +13,11 @@ from simulations.engine import Simulation
 from simulations.invariants import Watch
 from simulations.outcome import Occupancy, Outcome
 from simulations.plan import Plan
-from simulations.populations import populate
+from simulations.populations import counts, populate
 from simulations.progress import OnProgress
 from simulations.radio import Medium, Population
 from simulations.staging import Stage, stage
+from simulations.watched import Noted
 
 STEPS: Final = 400
 """So often is progress told."""
@@ -44,18 +45,21 @@ def run(
     simulation = Simulation(plan.seed)
     duration = setting.trace.duration if until is None else min(until, setting.trace.duration)
     outcome = Outcome(plan.router, setting.trace.name, plan.seed, setting.trace.nodes, duration)
-    population = populate(simulation, setting, outcome)
+    noted = Noted() if checked else None
+    population = populate(simulation, setting, outcome, noted)
     medium = Medium(simulation, population.hosts, setting.trace.contacts, setting.radio_of)
     outcome.contacts = medium.records
     for each in setting.messages:
         simulation.at(each.t, partial(population.submit, each))
     for number in range(SAMPLES + 1):
         simulation.at(setting.trace.duration * number / SAMPLES, partial(_sample, simulation, population, outcome))
-    if checked:
-        Watch(simulation, setting, population, outcome)
+    watch = None if noted is None else Watch(simulation, setting, population, outcome, noted)
     for step in range(1, STEPS + 1):
         simulation.run(duration * step / STEPS)
         on_progress(step / STEPS)
+    if watch is not None:
+        watch.stores()
+    outcome.counts.update(counts(population))
     outcome.cpu_s = time.process_time() - began
     outcome.peak_bytes = peak_bytes()
     return outcome

@@ -6,26 +6,29 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from beepmesh.cli.parsing import near, short
 from beepmesh.errors import Usage
-from simulations import tables
+from simulations import mobility, tables
+from simulations.mobility import Ground
 from simulations.plan import Source
 from simulations.tables import Between
 from simulations.traces import Trace, load, merged
-from simulations.workload import Message
+from simulations.workload import EVERYBODY, Message
 from simulations.workload import load as load_messages
 
-Nodes: TypeAlias = Annotated[int, Between(2, 20_000)]
-Hours: TypeAlias = Annotated[float, Between(0.1, 24 * 60)]
-Count: TypeAlias = Annotated[int, Between(0, 100_000)]
-
-
-class Ground(Protocol):
-    """Settings from which contacts are drawn."""
-
-    def draw(self, chance: random.Random) -> Trace: ...
+LIMITS: Final[Mapping[str, Between]] = {
+    "hours": Between(0.1, 24 * 60),
+    "apart_h": Between(0.1, 24 * 60),
+    "days": Between(0.01, 60),
+    "nodes": Between(2, 20_000),
+    "people": Between(1, 20_000),
+    "messages": Between(0, 100_000),
+    "step_s": Between(1, 3_600),
+    "ttl_h": Between(0, 24 * 60),
+}
+"""Of settings by their names. Others: shares are parts of 1, and a number is from 0 to 10^6."""
 
 
 class Traffic(Protocol):
@@ -68,6 +71,10 @@ def _drawing(drawn: str, settings: Mapping[str, object], kinds: Mapping[str, typ
         close = near(drawn, list(kinds))
         hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(kinds)}."
         raise Usage(f"{where} has no generator {short(drawn)}. {hint}")
+    for name, setting in settings.items():
+        usual = Between(0, 1) if name.endswith("_share") else Between(0, 1e6)
+        if isinstance(setting, int | float):
+            tables.bounded(type(setting), setting, (LIMITS.get(name, usual),), f"{where}: {name}")
     return tables.read(kinds[drawn], settings, where)
 
 
@@ -75,13 +82,13 @@ def _drawing(drawn: str, settings: Mapping[str, object], kinds: Mapping[str, typ
 class Reunion:
     """Parties that walk apart, each among themselves, and all meet once at the end: everything is exchanged there."""
 
-    parties: Annotated[int, Between(2, 100)] = 2
-    members: Annotated[int, Between(1, 1_000)] = 8
-    apart_h: Hours = 168.0
-    together_min: Annotated[float, Between(1, 24 * 60)] = 30.0
-    meetings_a_day: Annotated[float, Between(0, 1_000)] = 12.0
+    parties: int = 2
+    members: int = 8
+    apart_h: float = 168.0
+    together_min: float = 30.0
+    meetings_a_day: float = 12.0
     """Of each member, within his party."""
-    meeting_min: Annotated[float, Between(0.1, 24 * 60)] = 10.0
+    meeting_min: float = 10.0
 
     def draw(self, chance: random.Random) -> Trace:
         apart, together = self.apart_h * 3_600, self.together_min * 60
@@ -100,5 +107,66 @@ class Reunion:
         return Trace("reunion", nodes, tuple(merged(found)))
 
 
-GROUNDS: Final[Mapping[str, type[Ground]]] = {"reunion": Reunion}
-TRAFFIC: Final[Mapping[str, type[Traffic]]] = {}
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Half to headquarters (node 0), 15 % from there, the rest between two; 5 % SOS, 10 % attachments, else text."""
+
+    messages: int = 1_000
+    ttl_h: float = 24.0
+    to_hq_share: float = 0.5
+    from_hq_share: float = 0.15
+    sos_share: float = 0.05
+    attachment_share: float = 0.1
+    first_h: float = 0.0
+    last_h: float = 0.0
+    """Between which hours they are written; 0 for the last: until a lifetime before the end, or the trace's middle."""
+
+    def draw(self, trace: Trace, chance: random.Random) -> list[Message]:
+        hq, *others = range(trace.nodes)
+        found = []
+        for number, t in enumerate(_times(self.messages, self.first_h, self.last_h, self.ttl_h, trace, chance)):
+            source, target = chance.sample(others, 2)
+            way = chance.random()
+            if way < self.to_hq_share:
+                target = hq
+            elif way < self.to_hq_share + self.from_hq_share:
+                source = hq
+            size, prio = chance.randint(200, 800), 1
+            kind = chance.random()
+            if kind < self.sos_share:
+                size, prio = 150, 0
+            elif kind < self.sos_share + self.attachment_share:
+                size, prio = chance.randint(20_000, 60_000), 2
+            found.append(Message(number, t, source, target, size, self.ttl_h * 3_600, prio))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Between any two, all of one size or of sizes up to `size_max`."""
+
+    messages: int = 1_000
+    ttl_h: float = 24.0
+    size: int = 400
+    size_max: int = 0
+    to_everybody: bool = False
+    first_h: float = 0.0
+    last_h: float = 0.0
+
+    def draw(self, trace: Trace, chance: random.Random) -> list[Message]:
+        found = []
+        for number, t in enumerate(_times(self.messages, self.first_h, self.last_h, self.ttl_h, trace, chance)):
+            source, target = chance.sample(range(trace.nodes), 2)
+            size = chance.randint(self.size, max(self.size, self.size_max))
+            target = EVERYBODY if self.to_everybody else target
+            found.append(Message(number, t, source, target, size, self.ttl_h * 3_600, 1))
+        return found
+
+
+def _times(count: int, first_h: float, last_h: float, ttl_h: float, trace: Trace, chance: random.Random) -> list[float]:
+    last = last_h * 3_600 or max(trace.duration - ttl_h * 3_600, trace.duration / 2)
+    return sorted(round(chance.uniform(first_h * 3_600, last), 3) for _ in range(count))
+
+
+GROUNDS: Final[Mapping[str, type[Ground]]] = {**mobility.GROUNDS, "reunion": Reunion}
+TRAFFIC: Final[Mapping[str, type[Traffic]]] = {"field": Field, "texts": Texts}
