@@ -2,7 +2,7 @@
 
 black-hole   takes everything, acknowledges it, and hands on only what it wrote itself
 flooder      writes without end, to headquarters, as urgently as it may
-liar         claims to hold more than there is of every log it knows, and holds nothing back for whom it lies to
+liar         claims to have settled more than there is of every log it knows
 """
 
 from __future__ import annotations
@@ -62,12 +62,13 @@ class Flooder(SimNode):
 class Liar(SimNode):
     def up(self, link: Link) -> None:
         self._awake()
-        claims = {
-            log: LogState(state.settled.add(0, max(stop for _, stop in state.settled.spans) + CLAIMED), b"")
-            for log, state in self.frontier.states.items()
-            if state.settled
-        }
-        self.frontier.change(claims, self.frontier.upto)
+        if self.store is not None:
+            claims = {
+                log: LogState(state.settled.add(0, state.settled.spans[-1][1] + CLAIMED), b"")
+                for log, state in self.store.states().items()
+                if state.settled and log.feed not in (self.identity.feed, self.identity.device)
+            }
+            self.frontier.change(claims, self.frontier.upto)
         super().up(link)
 
 

@@ -56,7 +56,7 @@ def populate(simulation: Simulation, setting: Stage, outcome: Outcome, noted: No
     world = World(
         simulation,
         setting.trace.nodes,
-        deliver=outcome.deliveries.append,
+        deliver=lambda delivery: outcome.deliveries.append(delivery),  # The list may be exchanged.
         store_bytes=plan.store_bytes,
         skew_s=skews,
         others=makers,

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from beepmesh.cli.parsing import near, short
 from beepmesh.errors import Usage
@@ -15,7 +15,8 @@ from simulations.mobility import Ground
 from simulations.plan import Source
 from simulations.tables import Between
 from simulations.traces import Trace, load, merged
-from simulations.workload import EVERYBODY, Message
+from simulations.traffic import TRAFFIC, Traffic
+from simulations.workload import Message
 from simulations.workload import load as load_messages
 
 LIMITS: Final[Mapping[str, Between]] = {
@@ -29,12 +30,6 @@ LIMITS: Final[Mapping[str, Between]] = {
     "ttl_h": Between(0, 24 * 60),
 }
 """Of settings by their names. Others: shares are parts of 1, and a number is from 0 to 10^6."""
-
-
-class Traffic(Protocol):
-    """Settings from which messages are drawn, for a trace."""
-
-    def draw(self, trace: Trace, chance: random.Random) -> list[Message]: ...
 
 
 def read_source(table: Mapping[str, object], kinds: Mapping[str, type[Any]], where: str, folder: Path) -> Source:
@@ -107,66 +102,4 @@ class Reunion:
         return Trace("reunion", nodes, tuple(merged(found)))
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """Half to headquarters (node 0), 15 % from there, the rest between two; 5 % SOS, 10 % attachments, else text."""
-
-    messages: int = 1_000
-    ttl_h: float = 24.0
-    to_hq_share: float = 0.5
-    from_hq_share: float = 0.15
-    sos_share: float = 0.05
-    attachment_share: float = 0.1
-    first_h: float = 0.0
-    last_h: float = 0.0
-    """Between which hours they are written; 0 for the last: until a lifetime before the end, or the trace's middle."""
-
-    def draw(self, trace: Trace, chance: random.Random) -> list[Message]:
-        hq, *others = range(trace.nodes)
-        found = []
-        for number, t in enumerate(_times(self.messages, self.first_h, self.last_h, self.ttl_h, trace, chance)):
-            source, target = chance.sample(others, 2)
-            way = chance.random()
-            if way < self.to_hq_share:
-                target = hq
-            elif way < self.to_hq_share + self.from_hq_share:
-                source = hq
-            size, prio = chance.randint(200, 800), 1
-            kind = chance.random()
-            if kind < self.sos_share:
-                size, prio = 150, 0
-            elif kind < self.sos_share + self.attachment_share:
-                size, prio = chance.randint(20_000, 60_000), 2
-            found.append(Message(number, t, source, target, size, self.ttl_h * 3_600, prio))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """Between any two, all of one size or of sizes up to `size_max`."""
-
-    messages: int = 1_000
-    ttl_h: float = 24.0
-    size: int = 400
-    size_max: int = 0
-    to_everybody: bool = False
-    first_h: float = 0.0
-    last_h: float = 0.0
-
-    def draw(self, trace: Trace, chance: random.Random) -> list[Message]:
-        found = []
-        for number, t in enumerate(_times(self.messages, self.first_h, self.last_h, self.ttl_h, trace, chance)):
-            source, target = chance.sample(range(trace.nodes), 2)
-            size = chance.randint(self.size, max(self.size, self.size_max))
-            target = EVERYBODY if self.to_everybody else target
-            found.append(Message(number, t, source, target, size, self.ttl_h * 3_600, 1))
-        return found
-
-
-def _times(count: int, first_h: float, last_h: float, ttl_h: float, trace: Trace, chance: random.Random) -> list[float]:
-    last = last_h * 3_600 or max(trace.duration - ttl_h * 3_600, trace.duration / 2)
-    return sorted(round(chance.uniform(first_h * 3_600, last), 3) for _ in range(count))
-
-
 GROUNDS: Final[Mapping[str, type[Ground]]] = {**mobility.GROUNDS, "reunion": Reunion}
-TRAFFIC: Final[Mapping[str, type[Traffic]]] = {"field": Field, "texts": Texts}
