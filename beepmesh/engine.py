@@ -54,10 +54,11 @@ from beepmesh.events import (
 )
 from beepmesh.forks import proves
 from beepmesh.gathering import Pending
-from beepmesh.intake import Intake
+from beepmesh.intake import BLAMELESS, REFUSALS_MAX, Intake
 from beepmesh.links import Happened, Links, Said, Welcomed
 from beepmesh.messages.entry import Entry, pack
 from beepmesh.messages.lifetimes import LANE_URGENT
+from beepmesh.messages.token import is_token, pack_token
 from beepmesh.proving import Offer, Proof, cut, prove_each
 from beepmesh.reading import NOBODY, Reader
 from beepmesh.recent import Recent
@@ -90,14 +91,6 @@ from sync.session import Output as SessionOutput
 from sync.session import TimeCame as SessionTimeCame
 from sync.session import WakeAt as SessionWakeAt
 
-REFUSALS_MAX: Final = 64  # Runs refused on one link before it is closed: a peer that checks would have refused them.
-# Except for these: a peer may have taken such entries before it could know - that the author was put out, or whoever
-# vouched for him - or have erased their bodies by a clock that ran ahead; where two push the same log at once, each
-# builds on what the other one had not sent yet; and signatures may have been spoiled before they came to him.
-BLAMELESS: Final = frozenset(
-    {"log-frozen", "feed-revoked", "unknown-feed", "certificate-expired", "body-missing", "no-predecessor"}
-    | {"signature-spoiled", "fork-unproved"}
-)
 # What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
 FRAMING_FAULTS: Final = {
     "malformed": "framing-malformed",
@@ -330,6 +323,9 @@ class Engine:
         """Cut into runs that the peer can prove (proving.py)."""
         if order.link not in self._talks:
             return []
+        if read.tokens:
+            tokens = tuple(pack_token(token) for token in read.tokens)
+            return self._to_session(order.link, RunRead(order.log, order.start, b"", tokens, read.gone), now)
         feed = self._roster.feed(order.log.feed)
         packed = tuple(pack(entry) for entry in read.entries)
         whole = order.start + len(packed) == order.stop
@@ -348,6 +344,8 @@ class Engine:
         return self._to_session(order.link, RunRead(order.log, order.start, read.prev, packed, gone, runs.ends), now)
 
     def _take(self, link: LinkId, talk: Talk, run: TakeRun, now: float) -> list[Output]:
+        if is_token(run.packed[0], run.log):
+            return self._take_tokens(link, run, now)
         talk.traffic.received += len(run.packed)
         if self._watcher is not None:
             self._watcher.pushed(link, run)
@@ -358,6 +356,18 @@ class Engine:
         if run.log.lane == LANE_URGENT:
             return self._settle(link, offer, prove_each(offer), now)
         self._offers.append((link, offer))
+        return []
+
+    def _take_tokens(self, link: LinkId, run: TakeRun, now: float) -> list[Output]:
+        log, start, packed, counts = run.log, run.start, run.packed, self._pending.counts
+        try:
+            tokens = self._intake.take_tokens(log, start, packed, self._believed_s(), counts)
+        except Refused as refused:
+            return self._refuse(link, RunDone(log, start, len(packed), taken=False), refused.reason, now)
+        if not tokens:
+            return self._to_session(link, RunDone(log, start, len(packed), taken=True), now)
+        self._pending.tokens += tokens
+        self._taken.append((link, log, start, len(packed)))
         return []
 
     def _settle(self, link: LinkId, offer: Offer, proof: Proof, now: float) -> list[Output]:
@@ -393,13 +403,13 @@ class Engine:
 
     def _open(self, entry: Entry, senders: list[bytes] | None) -> bool:
         try:
-            payload = self._reader.open(entry, self._wall_ms(), senders)
+            letter = self._reader.open(entry, self._wall_ms(), senders)
         except Refused as refused:
             self.count(refused.reason)
             return False
-        if payload is not None:
-            self._pending.payloads.append(payload)
-        return payload is not None
+        if letter is not None:
+            self._pending.add(letter)
+        return letter is not None
 
     # Commits: what becomes of a batch.
 
@@ -432,8 +442,8 @@ class Engine:
         return [ProveForks(tuple(shown.values()))] if shown else []
 
     def _consequences(self, batch: Batch) -> list[Output]:
-        outputs: list[Output] = [MessageArrived(payload) for payload in batch.payloads]
-        if batch.payloads:
+        outputs: list[Output] = [MessageArrived(payload) for payload in batch.payloads if not payload.mine]
+        if outputs:
             outputs.append(WriteReceipts())
         if any(fact.kind in (PREKEY_BUNDLE, DEVICE_CERTIFICATE) for fact in batch.facts):
             outputs.append(SealWaiting())
@@ -471,6 +481,7 @@ class Engine:
             if entry.log not in forked and entry.seq not in self._frontier.settled(entry.log)
         ]
         self._recent.keep(fresh, done.batch.proved)
+        self._recent.forget(done.batch.tokens)
         self._recent.mend(done.batch.mended)
 
     def _reopened(self, order: ReopenEntries, entries: list[Entry]) -> list[Output]:
