@@ -4,17 +4,15 @@ Laws
 1. What the nodes run is the product: `Node` with its store on the disk, and the `lan` transport, which finds whoever is
    at the other end of a cable. Nobody is told who is near, or dialled for.
 2. All times in the result are seconds of the trace: seconds of CLOCK_MONOTONIC since its beginning, times the speed.
-3. Nothing stays behind, as `NetworkHosts` promises: no process, no namespace, no home.
+3. Nothing stays behind: no process, no namespace, no home. What a `kill -9` left is removed when the next play starts.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from typing import IO, Final
 from beepmesh.demo.device import NotSeen, until
 from beepmesh.demo.hosts import NetworkHosts
 from simulations.outcome import Delivery
-from simulations.real.homes import acquainted
+from simulations.real.homes import acquainted, folder_of_homes
 from simulations.traces import Contact, Trace
 from simulations.workload import EVERYBODY, Message
 from simulations.world import LETTERS, PART_BYTES_MAX, PRIORITIES
@@ -34,7 +32,6 @@ NODES_MAX: Final = 20
 READY_S: Final = 120.0  # Twenty interpreters start on two busy cores.
 LEAD_S: Final = 1.0
 GRACE_S: Final = 20.0
-PREFIX: Final = f"beepmesh-{os.getpid()}-"  # Of the folder of homes; it lies on a disk and its path is short.
 _ROOT: Final = Path(__file__).parents[2]
 
 
@@ -65,8 +62,8 @@ def play(trace: Trace, workload: Sequence[Message], *, speed: float, bytes_per_s
     if any(message.size > PART_BYTES_MAX for message in workload):
         raise ValueError(f"a message of more than {PART_BYTES_MAX} bytes travels in parts, which is not tried here")
     names = [f"n{node}" for node in range(trace.nodes)]
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir="/var/tmp") as folder, NetworkHosts(names) as hosts:
-        stage = _Stage(trace, workload, speed, hosts, Path(folder))
+    with folder_of_homes() as folder, NetworkHosts(names) as hosts:
+        stage = _Stage(trace, workload, speed, hosts, folder)
         stage.build(rate=f"{round(bytes_per_s * speed * 8)}bit")
         stage.start()
         stage.perform()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from simulations.bound import flood
 from simulations.outcome import Delivery
 from simulations.radio import Radio
 from simulations.real.agree import agreement
+from simulations.real.homes import PLACE, folder_of_homes
 from simulations.real.mules import DURATION_S, NODES, SEED, mules, workload
-from simulations.real.play import NODES_MAX, PREFIX, play
+from simulations.real.play import NODES_MAX, play
 from simulations.real.simulated import simulate
 from simulations.traces import Contact, Trace
 from simulations.workload import EVERYBODY, Message
@@ -64,8 +67,19 @@ def test_nothing_of_it_stays_behind_when_it_fails(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("simulations.real.play.PRIORITIES", ("routine", "no such rank"))  # Which ends its author.
     with pytest.raises(NotSeen, match="the node n0 ended"):
         play(Trace("pair", 2, (Contact(0, 10, 0, 1),)), [message(0, 0, 0, 1)], speed=10, bytes_per_s=20_000)
-    assert list(Path("/var/tmp").glob(f"{PREFIX}*")) == []
+    assert list(PLACE.glob(f"bm-real-{os.getpid()}-*")) == []
     assert list(Path("/run/netns").glob(f"bm-{os.getpid()}-*")) == []
+
+
+def test_homes_of_a_player_that_was_killed_are_removed_by_the_next_one() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = PLACE / f"bm-real-{gone.pid}-left"
+    left.mkdir()
+    with folder_of_homes() as mine:
+        assert not left.exists()
+        assert mine.exists()
+    assert not mine.exists()
 
 
 def test_more_nodes_than_a_machine_can_bear_are_refused() -> None:
