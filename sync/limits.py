@@ -94,6 +94,10 @@ ACK_BYTES_MAX: Final = 131_072
 ACK_DELAY_S: Final = 0.5
 """How long an ACK waits for company otherwise."""
 
+OFFER_S: Final = 1.0
+"""How long what is new is only offered where a node has several peers: in it a peer that has it, or awaits it from
+another one, says so. Pushed at once, a message of 2 kB came five times to each of ten nodes in one room."""
+
 HEARD_ACKS_MAX: Final = 4
 """ACKs after which a pusher says that it heard them: what must be told again after a cut is what 64 runs changed."""
 

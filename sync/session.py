@@ -2,7 +2,8 @@
 
 Rule 1: all protocol state lives here and in what this holds; only `handle` changes it. No clock, no I/O.
 Rule 2: both sides say HELLO at once, and then only what the other needs to know them (meeting.py).
-Rule 3: knowing what the peer has settled, each pushes what it lacks, lane by lane (push.py), now and live.
+Rule 3: knowing what the peer has settled, each pushes what it lacks, lane by lane (push.py), now and live; where the
+        node has several peers, it announces what is new before it pushes that (offering.py).
 Rule 4: an ACK speaks only of what is durable: runs that the node answered with RunDone, states in its frontier.
 Rule 5: whatever the peer does wrong ends in one Hangup with a reason, and nothing after it.
 Rule 6: the shell performs outputs in their order, and answers every ReadRun, TakeRun and AskDrained exactly once. Sends
@@ -14,9 +15,7 @@ next one needs is `memory()`, to be kept as durably as may be: what is lost of i
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import assert_never
 
 from sync.events import (
@@ -53,19 +52,19 @@ from sync.limits import (
     RANGES_MAX,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
-    WINDOW_BYTES_MAX,
-    WINDOW_RUNS_MAX,
 )
 from sync.logs import LogId, reconciled, view_digest
 from sync.meeting import Meeting
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import VARINT_END
+from sync.offering import Offers
 from sync.peer import Peer, PeerLog
 from sync.push import Push
 from sync.ranges import Ranges
 from sync.sharing import Sharing
 from sync.sources import SessionId, Sources
+from sync.taking import Taking
 from sync.wanting import Wanting
 from sync.wire import (
     WIRE_VERSION,
@@ -97,21 +96,6 @@ __all__ = [
 _ALL_LANES = (1 << LANES) - 1
 
 
-@dataclass(slots=True)
-class _Taking:
-    """A run that the peer pushed and the node is taking."""
-
-    log: LogId
-    start: int
-    count: int
-    size: int
-    done: bool = False
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.count
-
-
 class Session:
     """One side. `handle` takes an event and the time (seconds, any steady clock) and gives orders."""
 
@@ -138,15 +122,14 @@ class Session:
         # Records are told in powers of two.
         self._record_bytes_max = 1 << record_bytes_max.bit_length() - 1
         self._watched = frozenset(watched)
+        self._offers = Offers(self._watched)
         self._names = Names(frontier, salt, listed=listed)
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
         self._push = Push(self._peer, self._names)
         self._wanting = Wanting(self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
-        self._taking: deque[_Taking] = deque()
-        self._taking_bytes = 0
-        self._owed = 0  # How many at the head of _taking are done.
+        self._taking = Taking()
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
         self._heard_told = 0
@@ -191,6 +174,8 @@ class Session:
             self._open(out)
             if self._meeting.known:
                 self._resume(self._sharing.share(out, now), out)
+            if self._offers:
+                self._offer(out, now)
             self._push.pump(out, now)
             self._acknowledge(now, out)
             self._judge_level(out)
@@ -319,7 +304,20 @@ class Session:
                 self._changed[log] = None
         elif view.stopped:
             self._changed[log] = None  # It is not pushed, so it is told.
-        self._push.enqueue(view)
+        if view.owes and self._introduced and self._sharing.offers(log):
+            self._changed[log] = None
+            self._offers.add(log)
+        else:
+            self._push.enqueue(view)
+
+    def _offer(self, out: list[Output], now: float) -> None:
+        if self._offers.untold:
+            self._send_ack(out)
+            self._offers.told(now)
+        for log in self._offers.take_due(now):
+            self._push.enqueue(self._peer.log(log))
+        if (due := self._offers.next_due) is not None:
+            self._wake_at(due, out)
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
         taken = self._push.acked(ack.runs_done, ack.refused)
@@ -367,21 +365,13 @@ class Session:
         count, size = len(run.packed), sum(map(len, run.packed))
         if not reconciled(log) and not self._wanting.asked_for(log, run.start, run.start + count):
             raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")
-        self._taking_bytes += size
-        if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):
-            raise RemoteProtocolError("window-exceeded")
-        self._taking.append(_Taking(log, run.start, count, size))
+        self._taking.begin(log, run.start, count, size)
         self.entries_received += count
         self._peer.pushed(log, run.start, run.start + count)
         out.append(TakeRun(log, run.start, run.prev, run.packed))
 
     def _run_done(self, event: RunDone) -> None:
-        asked = (event.log, event.start, event.count)
-        taking = next((run for run in self._taking if not run.done and (run.log, run.start, run.count) == asked), None)
-        assert taking is not None, "a RunDone that answers no TakeRun"
-        taking.done = True
-        while self._owed < len(self._taking) and self._taking[self._owed].done:
-            self._owed += 1
+        self._taking.end(event.log, event.start, event.count)
         self._grew(self._peer.log(event.log))
         left = self._frontier.settled(event.log).gaps(event.start, event.start + event.count)
         if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
@@ -392,20 +382,22 @@ class Session:
     def _acknowledge(self, now: float, out: list[Output]) -> None:
         meeting = self._meeting
         heard_due = self._heard_acks >= HEARD_ACKS_MAX or meeting.learned >= UNTOLD_LOGS_MAX
-        if not self._owed and not self._changed and not heard_due:
+        if not self._taking.owed and not self._changed and not heard_due:
             self._ack_due = None
             return
         if self._ack_due is None:
             self._ack_due = now + ACK_DELAY_S
         # It rides with another record, but not with each of many.
-        rides = any(type(output) is Send for output in out) and (2 * self._owed >= ACK_RUNS_MAX or not self._push.busy)
+        rides = any(type(output) is Send for output in out) and (
+            2 * self._taking.owed >= ACK_RUNS_MAX or not self._push.busy
+        )
         at_once = rides or (
-            self._owed
+            self._taking.owed
             and (
-                self._owed >= ACK_RUNS_MAX
-                or self._taking_bytes >= ACK_BYTES_MAX
+                self._taking.owed >= ACK_RUNS_MAX
+                or self._taking.size >= ACK_BYTES_MAX
                 # The first reconciliation is over but for this ACK: the peer may be waiting to leave.
-                or (not self._was_level and self._owed == len(self._taking) and self._has_all)
+                or (not self._was_level and self._taking.owed == len(self._taking) and self._has_all)
             )
         )
         if at_once or now >= self._ack_due:
@@ -415,9 +407,8 @@ class Session:
 
     def _send_ack(self, out: list[Output]) -> None:
         refused: list[int] = []
-        for index in range(self._owed):
-            run = self._taking.popleft()
-            self._taking_bytes -= run.size
+        runs = self._taking.take_owed()
+        for index, run in enumerate(runs):
             view = self._peer.log(run.log)
             if self._frontier.settled(run.log).covers(run.start, run.stop):
                 view.told = view.told.add(run.start, run.stop)
@@ -432,12 +423,12 @@ class Session:
             self._meeting.tell(news, out)
         advance = max(upto - self._told_upto, 0) if self._meeting.known else 0
         heard = self._meeting.heard - self._heard_told if self._meeting.known else 0
-        if self._owed or advance or heard:
+        if runs or advance or heard:
             # It comes after the states: when the peer looks at what was refused, it knows every one of them.
-            out.append(Send(encode(Ack(self._owed, advance, heard, tuple(refused)))))
+            out.append(Send(encode(Ack(len(runs), advance, heard, tuple(refused)))))
         self._told_upto += advance
         self._heard_told += heard
-        self._owed = self._heard_acks = self._meeting.learned = 0
+        self._heard_acks = self._meeting.learned = 0
         self._ack_due = None
 
     def _untold(self, news: dict[LogId, None]) -> int:
@@ -473,7 +464,7 @@ class Session:
         return self._meeting.known and not self._peer.awaited
 
     def _judge_level(self, out: list[Output]) -> None:
-        level = self._has_all and self._meeting.told and not self._taking and self._push.idle
+        level = self._has_all and self._meeting.told and not self._taking and self._push.idle and not self._offers
         if level and not self._level:
             out.append(Level())
             if not self._was_level and self._meeting.differed:
