@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from simulations.bound import in_time
 from simulations.outcome import KINDS, ContactRecord, Kind, Outcome
 from simulations.radio import Radio
 from simulations.workload import EVERYBODY, Message
@@ -143,19 +144,6 @@ def fulfilled(outcome: Outcome, messages: Iterable[Message], flood: Arrivals) ->
         else:
             found.arrivals[key] = t
     return found
-
-
-def in_time(arrivals: Arrivals, messages: Iterable[Message]) -> dict[tuple[int, int], float]:
-    """Those of a bound's arrivals that are wanted and not too late."""
-    by_id = {message.id: message for message in messages}
-    return {
-        (id_, node): t
-        for (id_, node), t in arrivals.items()
-        if (message := by_id.get(id_)) is not None
-        and message.dst in (EVERYBODY, node)
-        and node != message.src
-        and t - message.t <= message.ttl
-    }
 
 
 def summarise(

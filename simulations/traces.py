@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,20 @@ class Contact(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where everybody was, for a map: only a drawn trace knows."""
+
+    every_s: int
+    nodes: int
+    steps: tuple[bytes, ...]
+    """One for each time 0, every_s, 2 * every_s...: x and y of each node, centimetres, as 32-bit little-endian."""
+
+    def at(self, step: int) -> list[tuple[float, float]]:
+        """Metres east and north of each node at time step * every_s."""
+        return [(x / 100, y / 100) for x, y in struct.iter_unpack("<ii", self.steps[step])]
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """Contacts in the order (start, a, b), between nodes 0 to nodes - 1."""
 
@@ -49,6 +64,8 @@ class Trace:
     nodes: int
     contacts: tuple[Contact, ...]
     meta: dict[str, object] = field(default_factory=dict)
+    places: Places | None = field(default=None, compare=False, repr=False)
+    """Not in any file."""
 
     @property
     def duration(self) -> float:

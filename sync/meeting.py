@@ -328,7 +328,7 @@ class Meeting:
     def sketch(self, record: Sketch, out: list[Output]) -> None:
         """The peer's next symbols. Raises RemoteProtocolError: sketch-malformed, sketch-unexpected."""
         self._hello()
-        if not self._sketching.hearing and not self.known:
+        if not self._sketching.hearing:
             self._peer.told_all()
         # Of one that is known only forks are to be found, and no VECTOR would tell of them.
         least = SYMBOL_BYTES * SYMBOLS_MORE_MAX if self.known else 0
@@ -349,8 +349,7 @@ class Meeting:
             self._speak_vector(out)
 
     def _sketch(self, out: list[Output]) -> None:
-        if not self.known:  # Of one that is known only the answer is heard: what it was not told it still is to be.
-            self._peer.told_all()
+        self._peer.told_all()
         out.append(Send(encode(self._sketching.begin())))
         self._spoken = True
 

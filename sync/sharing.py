@@ -39,9 +39,10 @@ class Sharing:
         self._holds = self._sources.busy(self._number)
         return self._holds
 
-    def offers(self, log: LogId) -> bool:
-        """Whether what is new of it is offered before it is pushed: others may be giving it to the same peer."""
-        return log.lane > 0 and reconciled(log) and self._sources.several
+    @property
+    def others(self) -> bool:
+        """Whether there are links to other peers."""
+        return self._sources.several()
 
     def share(self, out: list[Output], now: float) -> list[LogId]:
         """Claim what the peer, which is known, has for us; stop it where another session has it already.

@@ -17,7 +17,7 @@ class Sources:
     """Shared by all sessions of a node."""
 
     def __init__(self) -> None:
-        self._sessions: dict[SessionId, None] = {}
+        self._sessions: set[SessionId] = set()
         self._source: dict[LogId, SessionId] = {}
         self._stopped: dict[LogId, dict[SessionId, None]] = {}
         self._due: dict[SessionId, dict[LogId, None]] = {}
@@ -25,12 +25,11 @@ class Sources:
         """When the source was claimed, or gave something."""
 
     def join(self, session: SessionId) -> None:
-        """The session has begun."""
-        self._sessions[session] = None
+        """A session has begun."""
+        self._sessions.add(session)
 
-    @property
     def several(self) -> bool:
-        """Whether more than one is under way."""
+        """Whether there are other sessions than one."""
         return len(self._sessions) > 1
 
     def busy(self, session: SessionId) -> bool:
@@ -80,7 +79,7 @@ class Sources:
 
     def leave(self, session: SessionId) -> None:
         """The session has ended."""
-        self._sessions.pop(session, None)
+        self._sessions.discard(session)
         logs = [log for log, source in self._source.items() if source == session]
         logs += [log for log, waiting in self._stopped.items() if session in waiting]
         for log in logs:

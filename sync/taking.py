@@ -1,4 +1,4 @@
-"""The runs that the peer pushed and the node is taking, in the order in which they came: what an ACK will speak of."""
+"""Runs that the peer pushed and the node is taking, in the order in which they came: that is how ACK counts them."""
 
 from __future__ import annotations
 
@@ -11,50 +11,51 @@ from sync.octets import RemoteProtocolError
 
 
 @dataclass(slots=True)
-class TakenRun:
+class Taken:
+    """One of them."""
+
     log: LogId
     start: int
-    count: int
+    stop: int
     size: int
+    final: bool
+    """It is not pushed again if it is refused now: it said its prev, or needs none."""
     done: bool = False
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.count
 
 
 class Taking:
-    """Of one session."""
+    """One session's."""
 
     def __init__(self) -> None:
-        self.size = 0
-        """Packed bytes of all of them."""
+        self.bytes = 0
+        """Packed, of all that is not acknowledged."""
         self.owed = 0
         """How many at the head are done, and to be acknowledged."""
-        self._runs: deque[TakenRun] = deque()
+        self._runs: deque[Taken] = deque()
 
     def __len__(self) -> int:
         return len(self._runs)
 
-    def begin(self, log: LogId, start: int, count: int, size: int) -> None:
-        """Raises RemoteProtocolError: window-exceeded."""
-        self.size += size
-        if self._runs and (len(self._runs) >= WINDOW_RUNS_MAX or self.size > WINDOW_BYTES_MAX):
+    def begin(self, log: LogId, start: int, count: int, size: int, *, final: bool) -> None:
+        """A run came. Raises RemoteProtocolError: window-exceeded."""
+        self.bytes += size
+        if self._runs and (len(self._runs) >= WINDOW_RUNS_MAX or self.bytes > WINDOW_BYTES_MAX):
             raise RemoteProtocolError("window-exceeded")
-        self._runs.append(TakenRun(log, start, count, size))
+        self._runs.append(Taken(log, start, start + count, size, final))
 
-    def end(self, log: LogId, start: int, count: int) -> None:
+    def done(self, log: LogId, start: int, stop: int) -> Taken:
         """The node has dealt with it."""
-        asked = (log, start, count)
-        run = next((run for run in self._runs if not run.done and (run.log, run.start, run.count) == asked), None)
-        assert run is not None, "a RunDone that answers no TakeRun"
-        run.done = True
+        same = (run for run in self._runs if not run.done and (run.log, run.start, run.stop) == (log, start, stop))
+        taken = next(same, None)
+        assert taken is not None, "a RunDone that answers no TakeRun"
+        taken.done = True
         while self.owed < len(self._runs) and self._runs[self.owed].done:
             self.owed += 1
+        return taken
 
-    def take_owed(self) -> list[TakenRun]:
-        """Those to be acknowledged now."""
+    def acknowledged(self) -> list[Taken]:
+        """Those that are done; they are forgotten now."""
         runs = [self._runs.popleft() for _ in range(self.owed)]
-        self.size -= sum(run.size for run in runs)
+        self.bytes -= sum(run.size for run in runs)
         self.owed = 0
         return runs
