@@ -94,6 +94,7 @@ __all__ = [
     "WakeAt", "Hangup",
 ]  # fmt: skip
 
+
 @dataclass(slots=True)
 class _Taking:
     """A run that the peer pushed and the node is taking."""
