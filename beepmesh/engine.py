@@ -34,6 +34,7 @@ from beepmesh.events import (
     LinkUp,
     ListFeeds,
     MessageArrived,
+    MessageDelivered,
     Output,
     PeerLeft,
     PeerRecalled,
@@ -55,14 +56,14 @@ from beepmesh.events import (
 from beepmesh.forks import proves
 from beepmesh.gathering import Pending
 from beepmesh.intake import BLAMELESS, REFUSALS_MAX, Intake
-from beepmesh.links import FRAMING_FAULTS, Happened, Links, Said, Welcomed
+from beepmesh.links import Happened, Links, Said, Welcomed
 from beepmesh.messages.entry import Entry, pack
 from beepmesh.messages.lifetimes import LANE_URGENT
 from beepmesh.messages.token import is_token, pack_token
 from beepmesh.proving import Offer, Proof, cut, prove_each
 from beepmesh.reading import NOBODY, Reader
 from beepmesh.recent import Recent
-from beepmesh.store.contract import Batch, Fork, Place, ReadResult
+from beepmesh.store.contract import Fork, Place, ReadResult
 from beepmesh.talks import EntryTraffic, Talk, Talks
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE
 from beepmesh.trust.identity import Identity
@@ -173,10 +174,8 @@ class Engine:
             case FrameReceived(link, frame):
                 return self._happened(self._links.frame(link, frame), now)
             case LinkDown(link, broken):
-                if broken in FRAMING_FAULTS:
-                    self.count(FRAMING_FAULTS[broken])
                 self._end_talk(link)
-                return [*self._links.forget(link), *self._shared(now)]
+                return [*self._links.down(link, broken), *self._shared(now)]
             case PeerRecalled(order, memory):
                 first = self._talks.recalled(order.link, memory, now)
                 return [output for event in first for output in self._to_session(order.link, event, now)]
@@ -354,15 +353,15 @@ class Engine:
         return []
 
     def _take_tokens(self, link: LinkId, run: TakeRun, now: float) -> list[Output]:
-        log, start, packed, counts = run.log, run.start, run.packed, self._pending.counts
+        done, counts = RunDone(run.log, run.start, len(run.packed), taken=True), self._pending.counts
         try:
-            tokens = self._intake.take_tokens(log, start, packed, self._believed_s(), counts)
+            tokens = self._intake.take_tokens(run.log, run.start, run.packed, self._believed_s(), counts)
         except Refused as refused:
-            return self._refuse(link, RunDone(log, start, len(packed), taken=False), refused.reason, now)
+            return self._refuse(link, replace(done, taken=False), refused.reason, now)
         if not tokens:
-            return self._to_session(link, RunDone(log, start, len(packed), taken=True), now)
+            return self._to_session(link, done, now)
         self._pending.tokens += tokens
-        self._taken.append((link, log, start, len(packed)))
+        self._taken.append((link, done.log, done.start, done.count))
         return []
 
     def _settle(self, link: LinkId, offer: Offer, proof: Proof, now: float) -> list[Output]:
@@ -421,7 +420,7 @@ class Engine:
         taken, self._taken = self._taken, []
         for link, log, start, count in taken:
             outputs += self._to_session(link, RunDone(log, start, count, taken=True), now)
-        return outputs + self._consequences(done.batch)
+        return outputs + self._consequences(done)
 
     def _forked(self, forks: tuple[Fork, ...]) -> list[Output]:
         """One proof ends a log: whoever signs a hundred contradictions must not make every node write a hundred."""
@@ -436,10 +435,12 @@ class Engine:
         self._pending.counts += Counter({"fork": told, "fork-unproved": len(forks) - told})
         return [ProveForks(tuple(shown.values()))] if shown else []
 
-    def _consequences(self, batch: Batch) -> list[Output]:
+    def _consequences(self, done: BatchCommitted) -> list[Output]:
+        batch = done.batch
         outputs: list[Output] = [MessageArrived(payload) for payload in batch.payloads if not payload.mine]
         if outputs:
             outputs.append(WriteReceipts())
+        outputs += (MessageDelivered(each.message_id, each.person) for each in done.result.delivered)
         if any(fact.kind in (PREKEY_BUNDLE, DEVICE_CERTIFICATE) for fact in batch.facts):
             outputs.append(SealWaiting())
         newcomers = tuple(fact.feed for fact in batch.facts if fact.kind == DEVICE_CERTIFICATE)

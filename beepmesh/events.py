@@ -277,6 +277,14 @@ class MessageArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageDelivered:
+    """A device of that person (16 B) has opened a message of ours (16 B), as its token shows."""
+
+    message_id: bytes
+    person: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LevelReached:
     """Nothing is left to say on this link for now."""
 
@@ -292,7 +300,7 @@ class JoinDecided:
     reason: str
 
 
-Told: TypeAlias = PeerJoined | PeerLeft | MessageArrived | LevelReached | JoinDecided
+Told: TypeAlias = PeerJoined | PeerLeft | MessageArrived | MessageDelivered | LevelReached | JoinDecided
 Output: TypeAlias = (
     SendFrames
     | TellDrained

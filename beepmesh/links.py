@@ -25,7 +25,7 @@ from beepmesh.trust.roster import Roster
 HANDSHAKE_S: Final = 10.0  # A slow radio needs two seconds; a silent stranger should not hold a place for long.
 EARLY_BYTES_MAX: Final = 256 * 1024  # Session records of a peer whose certificate is still on its way.
 # What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
-FRAMING_FAULTS: Final = {
+_FRAMING_FAULTS: Final = {
     "malformed": "framing-malformed",
     "oversize": "framing-oversized",
     "silent": "handshake-timeout",
@@ -172,6 +172,12 @@ class Links:
         if reason not in _NO_FAULT:
             self._count(reason)
         return [HangUp(link_id, reason, link.device), *self.forget(link_id, reason)]
+
+    def down(self, link_id: LinkId, broken: str) -> list[Output]:
+        """The link has ended by itself. `broken`: how, by its transport's word."""
+        if broken in _FRAMING_FAULTS:
+            self._count(_FRAMING_FAULTS[broken])
+        return self.forget(link_id)
 
     def forget(self, link_id: LinkId, reason: str = "link-ended") -> list[Output]:
         """The link has ended."""

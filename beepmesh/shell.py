@@ -44,6 +44,7 @@ from beepmesh.events import (
     LinkUp,
     ListFeeds,
     MessageArrived,
+    MessageDelivered,
     Output,
     PeerJoined,
     PeerLeft,
@@ -289,7 +290,7 @@ class Shell:
                     port.link.established(device.hex())
                 self._start(self._note_peer, order)
                 self._tell(order)
-            case PeerLeft() | MessageArrived() | LevelReached() | JoinDecided():
+            case PeerLeft() | MessageArrived() | MessageDelivered() | LevelReached() | JoinDecided():
                 self._tell(order)
             case _:
                 raise AssertionError(order)

@@ -33,6 +33,7 @@ from beepmesh.events import (
     LinkUp,
     ListFeeds,
     MessageArrived,
+    MessageDelivered,
     Output,
     PeerJoined,
     PeerLeft,
@@ -327,7 +328,7 @@ class SimNode:
                 self.simulation.after(0.0, lambda: self._prove_forks(forks))
             case MessageArrived(payload):
                 self.world.arrived(self.number, payload)
-            case PeerJoined() | PeerLeft() | LevelReached() | JoinDecided():
+            case PeerJoined() | PeerLeft() | MessageDelivered() | LevelReached() | JoinDecided():
                 pass  # For people who look on. Addresses of the air need no remembering.
             case _:
                 raise AssertionError(order)

@@ -10,8 +10,7 @@ when the test says how it went.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,6 +38,7 @@ from beepmesh.events import (
     LinkUp,
     ListFeeds,
     MessageArrived,
+    MessageDelivered,
     Output,
     PeerJoined,
     PeerLeft,
@@ -67,7 +67,7 @@ from beepmesh.store.memory import MemoryStore
 from beepmesh.trust.facts import PREKEY_BUNDLE, prekey_bundle_data
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
-from sync.logs import LogId, LogState
+from sync.logs import LogId
 from tests.trust.village import NOW_S, Entropy, Village
 
 NOW_MS = NOW_S * 1_000
@@ -389,7 +389,7 @@ class EngineNode:
                     self.wake_at = when if self.wake_at is None else min(when, self.wake_at)
                 case WriteReceipts() | SealWaiting() | ListFeeds() | ProveForks():
                     self._chore(order)
-                case PeerJoined() | PeerLeft() | MessageArrived() | LevelReached() | JoinDecided():
+                case PeerJoined() | PeerLeft() | MessageArrived() | MessageDelivered() | LevelReached() | JoinDecided():
                     self.told.append(order)
                 case Admit():
                     raise AssertionError("nobody joins here")

@@ -7,7 +7,8 @@ from itertools import combinations
 import pytest
 
 from beepmesh.crypto.seal import face_of
-from beepmesh.engine import REFUSALS_MAX
+from beepmesh.events import MessageDelivered
+from beepmesh.intake import REFUSALS_MAX
 from beepmesh.messages.token import TOKEN_PACKED_BYTES, Token, pack_token, token_log, token_of
 from beepmesh.store.contract import Statement
 from sync.logs import LogId
@@ -67,6 +68,8 @@ def test_a_relay_lets_go_of_what_was_delivered_and_the_author_learns_it_without_
     assert road.bilal.counts == {"purged": 1}
     road.meet(road.bilal, road.ayesha)
     assert road.ayesha.state_of(road.message) == ["delivered"]
+    said = [told for told in road.ayesha.told if isinstance(told, MessageDelivered)]
+    assert said == [MessageDelivered(bytes.fromhex(road.message), road.dawood.home.identity.person)]
     for node in (road.ayesha, road.bilal, road.dawood):
         assert LogId(road.dawood.home.identity.feed, 1) not in node.home.store.states()
         assert len(tokens_held(node, road.log)) == 1
@@ -129,6 +132,8 @@ def test_what_is_read_is_still_said_by_a_receipt_and_that_one_is_let_go_of_too()
     road.meet(road.bilal, road.ayesha)
     assert road.ayesha.state_of(road.message) == ["read"]
     assert road.bilal.held(receipts) == []
+    road.meet(road.bilal, road.dawood)
+    assert not any(isinstance(told, MessageDelivered) for told in road.dawood.told), "a receipt is no message"
 
 
 # Members who lie.

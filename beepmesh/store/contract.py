@@ -208,6 +208,8 @@ class Committed:
     """How many entries were given up so that the rest stays within the limit. They are counted as "evicted", too."""
     purged: int = 0
     """How many entries went because their tokens came. They are counted as "purged", too."""
+    delivered: tuple[Sealing, ...] = ()
+    """Of which own messages the tokens of this commit tell, and to whom. Own receipts are none."""
 
 
 @dataclass(frozen=True, slots=True)

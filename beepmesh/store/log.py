@@ -63,6 +63,8 @@ class LogWriter:
     """Of the entries that came, those whose rank is not told by themselves alone."""
     purged: list[holding.Went] = field(default_factory=list)
     """The entries that went because their tokens came; their logs are to be told."""
+    delivered: list[Place] = field(default_factory=list)
+    """The own entries whose tokens came."""
     _rows: dict[LogId, _LogRow] = field(default_factory=dict)
     _holding_ms: int | None = None
 
@@ -87,6 +89,7 @@ class LogWriter:
                 deliveries.put(self.connection, its_row.id, token, self._holding(), self.now_ms)
                 if log.feed in self.own:
                     deliveries.note_delivered(self.connection, token, self.now_ms)
+                    self.delivered.append(Place(*log, token.seq))
 
     def prove(self, places: Iterable[Place]) -> None:
         self.connection.executemany(

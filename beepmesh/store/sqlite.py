@@ -103,7 +103,8 @@ class SqliteStore:
             evicted = 0 if self._bytes_max is None else holding.evict(connection, self._bytes_max, own)
             purged = len(logs.purged)
             acquaintances.count(connection, Counter(batch.counts) + Counter(evicted=evicted, purged=purged), now_ms)
-            return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted, purged)
+            delivered = views.delivered(connection, logs.delivered)
+            return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted, purged, delivered)
 
     def _remember(self, connection: sqlite3.Connection, batch: Batch, written: tuple[Entry, ...]) -> None:
         payloads.learn(connection, self._columns, batch.facts)
