@@ -55,7 +55,7 @@ from beepmesh.events import (
 from beepmesh.forks import proves
 from beepmesh.gathering import Pending
 from beepmesh.intake import BLAMELESS, REFUSALS_MAX, Intake
-from beepmesh.links import Happened, Links, Said, Welcomed
+from beepmesh.links import FRAMING_FAULTS, Happened, Links, Said, Welcomed
 from beepmesh.messages.entry import Entry, pack
 from beepmesh.messages.lifetimes import LANE_URGENT
 from beepmesh.messages.token import is_token, pack_token
@@ -91,12 +91,6 @@ from sync.session import Output as SessionOutput
 from sync.session import TimeCame as SessionTimeCame
 from sync.session import WakeAt as SessionWakeAt
 
-# What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
-FRAMING_FAULTS: Final = {
-    "malformed": "framing-malformed",
-    "oversize": "framing-oversized",
-    "silent": "handshake-timeout",
-}
 MARKS_MAX: Final = 1_024  # Signatures checked for a push and not yet noted; what is forgotten is checked again.
 
 
@@ -126,7 +120,8 @@ class Engine:
         self._watcher = watcher
         self._believed_s = believed_s
         self._wall_ms = wall_ms
-        self._talks = Talks(frontier, (identity.feed, identity.device))
+        # Of what is held only tokens stand under a feed that nobody writes: they wait for alerts and certificates.
+        self._talks = Talks(frontier, (identity.feed, identity.device), later=lambda log: roster.feed(log.feed) is None)
         self._pending = Pending()
         self._asked_counts: deque[Counter[str]] = deque()
         # Counts of commits that failed. They alone are no reason for another one, which would fail as well.
@@ -243,7 +238,7 @@ class Engine:
         for event in happened:
             match event:
                 case Welcomed(link, device, salt):
-                    self._frontier.feeds = self._roster.feed_list
+                    self._frontier.feeds = self._roster.names
                     self._talks.open(link, device, salt)
                     # Before the handshake's last frame, which then leaves in one packet with HELLO.
                     outputs.insert(0, RecallPeer(link, device))

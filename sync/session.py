@@ -15,7 +15,7 @@ next one needs is `memory()`, to be kept as durably as may be: what is lost of i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -94,9 +94,6 @@ __all__ = [
     "WakeAt", "Hangup",
 ]  # fmt: skip
 
-_ALL_LANES = (1 << LANES) - 1
-
-
 @dataclass(slots=True)
 class _Taking:
     """A run that the peer pushed and the node is taking."""
@@ -105,6 +102,8 @@ class _Taking:
     start: int
     count: int
     size: int
+    final: bool
+    """It is not pushed again if it is refused now: it said its prev, or needs none."""
     done: bool = False
 
     @property
@@ -125,10 +124,12 @@ class Session:
         sources: Sources | None = None,
         number: SessionId = 0,
         watched: Collection[bytes] = (),
-        lanes: int = _ALL_LANES,
+        lanes: int = (1 << LANES) - 1,
         listed: bool = True,
+        later: Callable[[LogId], bool] = lambda _: False,
     ) -> None:
-        """`listed`: whether feeds may be named by the organisation's list; not after `list-differs`.
+        """`listed`: whether feeds may be named by the organisation's list; not after `list-differs`. `later`: which
+        logs are pushed after all others of their lane.
 
         `salt` is the same at both ends and unknown before: of the link. `watched` are the feeds that PeerSettled is
         told of. Sessions that share `sources` have different numbers."""
@@ -141,7 +142,7 @@ class Session:
         self._names = Names(frontier, salt, listed=listed)
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
-        self._push = Push(self._peer, self._names)
+        self._push = Push(self._peer, self._names, later)
         self._wanting = Wanting(self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
         self._taking: deque[_Taking] = deque()
@@ -370,7 +371,7 @@ class Session:
         self._taking_bytes += size
         if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):
             raise RemoteProtocolError("window-exceeded")
-        self._taking.append(_Taking(log, run.start, count, size))
+        self._taking.append(_Taking(log, run.start, count, size, run.prev is not None or not run.start))
         self.entries_received += count
         self._peer.pushed(log, run.start, run.start + count)
         out.append(TakeRun(log, run.start, run.prev, run.packed))
@@ -382,10 +383,12 @@ class Session:
         taking.done = True
         while self._owed < len(self._taking) and self._taking[self._owed].done:
             self._owed += 1
-        self._grew(self._peer.log(event.log))
+        view = self._peer.log(event.log)
+        self._grew(view)
         left = self._frontier.settled(event.log).gaps(event.start, event.start + event.count)
         if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
-            self._peer.excuse(event.log, Ranges(left))
+            if taking.final or not view.paused:  # What was stopped comes once more when it is asked to go on.
+                self._peer.excuse(event.log, Ranges(left))
             if reconciled(event.log):
                 self._changed[event.log] = None
 

@@ -203,6 +203,11 @@ class Roster:
         """The organisation's list of feeds, as far as it is known here."""
         return self._listing.feed_list
 
+    @property
+    def names(self) -> FeedList:
+        """The same as sessions name logs by it."""
+        return self._listing.names
+
     def keeps_list(self, device: bytes) -> bool:
         """Whether that list is this device's to write (`listing.py`, law 1)."""
         return self._listing.keeps(registrar_serial(device))
