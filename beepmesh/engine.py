@@ -343,10 +343,13 @@ class Engine:
         talk.traffic.received += len(run.packed)
         if self._watcher is not None:
             self._watcher.pushed(link, run)
+        done = RunDone(run.log, run.start, len(run.packed), taken=True)
+        if run.prev is None and self._intake.repeats(run.log, run.start, run.start + done.count):
+            return self._to_session(link, done, now)
         try:
             offer = self._intake.judge(run.log, run.start, run.prev, run.packed, self._believed_s())
         except Refused as refused:
-            return self._refuse(link, RunDone(run.log, run.start, len(run.packed), taken=False), refused.reason, now)
+            return self._refuse(link, replace(done, taken=False), refused.reason, now)
         if run.log.lane == LANE_URGENT:
             return self._settle(link, offer, prove_each(offer), now)
         self._offers.append((link, offer))

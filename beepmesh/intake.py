@@ -161,6 +161,11 @@ class Intake:
             raise Refused("token-false", f"of {spoken_of}")
         return new
 
+    def repeats(self, log: LogId, start: int, stop: int) -> bool:
+        """Whether all of a run that names no predecessor is durable already: it came over another link meanwhile."""
+        settled = self._states.get(log, _NOTHING).settled
+        return 0 < start < settled.top and settled.covers(start, stop)
+
     def committed(self) -> None:
         """What was ahead is durable, or gone: in both cases the shared states say so now."""
         self._ahead.clear()

@@ -175,13 +175,13 @@ def _takes_replay(parser: argparse.ArgumentParser) -> None:
 
 def _takes_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dirs", nargs="+", metavar="DIR", help="folders of runs on one trace and workload")
-    parser.add_argument("--out", metavar="DIR", help="also draw their curves in one picture there")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--out", metavar="DIR", help="also draw their curves in pictures there")
+    parser.add_argument("--markdown", action="store_true", help="print it for a README")
 
 
 def _takes_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", metavar="DIR", help="the folder of a run")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--markdown", action="store_true", help="print it for a README")
 
 
 def _takes_list(parser: argparse.ArgumentParser) -> None:
@@ -210,8 +210,8 @@ VERBS: Final = (
     Verb(
         "run",
         "one run: a scenario, or a trace with a workload",
-        "Run a scenario, or a recorded trace with a workload. Options overrule the scenario. Prints what it came to, and\n"
-        "each mark of the scenario, held or missed; exits with 1 when one was missed.",
+        "Run a scenario, or a recorded trace with a workload. Options overrule the scenario. Prints what it came to,\n"
+        "and each mark of the scenario, held or missed; exits with 1 when one was missed.",
         (
             "run conference --out conference",
             "run conference --router epidemic+ack --seed 7",
@@ -245,7 +245,7 @@ VERBS: Final = (
     Verb(
         "suite",
         "many scenarios, routers and seeds, so many at a time",
-        "Run scenarios with each router and seed, each in a process of its own. Marks are for beepmesh; the other routers\n"
+        "Run scenarios with each router and seed, each in a process of its own. Marks are for beepmesh; other routers\n"
         "stand beside it. Ctrl-C leaves what is done.",
         (
             "suite --workers 4 --out all",

@@ -13,6 +13,7 @@ from beepmesh.cli.screen import Screen
 from beepmesh.cli.text import columns
 from beepmesh.errors import Usage
 from simulations import scenario
+from simulations.following import Story
 from simulations.jobs import Done, Job, load_plan, perform
 from simulations.marks import BY_CLASS, OVERALL, Mark
 from simulations.metrics import CLASSES
@@ -73,8 +74,7 @@ def replay(asked: Namespace, screen: Screen) -> int:
             lambda share: bar.at(0, share),
             checked=not asked.no_check,
             until=asked.until,
-            message=asked.message,
-            tell=screen.line,
+            followers=() if asked.message is None else (Story(asked.message, screen.line),),
         )
     screen.line(
         f"{plan.name}, seed {plan.seed}, {plan.router}: to {outcome.duration:g} s,"
@@ -237,12 +237,18 @@ def _plain(value: object) -> str:
     return f"{value:,.10g}" if isinstance(value, int | float) else str(value)
 
 
-def report(asked: Namespace, screen: Screen) -> int:
-    raise NotImplementedError
+def report(asked: Namespace, _screen: Screen) -> int:
+    from simulations.report import report as print_report
+
+    print_report(Path(asked.dir), markdown=asked.markdown)
+    return DONE
 
 
-def compare(asked: Namespace, screen: Screen) -> int:
-    raise NotImplementedError
+def compare(asked: Namespace, _screen: Screen) -> int:
+    from simulations.report import compare as print_comparison
+
+    print_comparison([Path(each) for each in asked.dirs], markdown=asked.markdown, plots=_folder(asked.out))
+    return DONE
 
 
 VERBS: Final[Mapping[str, Callable[[Namespace, Screen], int]]] = {

@@ -15,15 +15,17 @@ from typing import Final
 from beepmesh.errors import BeepmeshError
 from simulations.arguments import PROGRAM
 from simulations.bound import Foremost, flood
+from simulations.following import Trailing
 from simulations.marks import Mark, Verdict, figures, judge
 from simulations.metrics import Bounds, Summary, delays, summarise
 from simulations.outcome import Outcome
-from simulations.plan import Plan
+from simulations.plan import ROUTER, Plan
 from simulations.progress import OnProgress
 from simulations.running import run
 from simulations.scenario import read_plan
 from simulations.staging import Stage, stage
 from simulations.traces import Trace
+from simulations.trail import Trail
 from simulations.workload import EVERYBODY, Message
 from simulations.writing import write_run, write_whole
 
@@ -57,12 +59,19 @@ class Done:
 def perform(job: Job, on_progress: OnProgress = lambda _: None) -> Done:
     """Play it and write its files. Raises what `running.run` raises, and BeepmeshError where nothing can be written."""
     setting = stage(job.plan)
-    outcome = run(job.plan, lambda share: on_progress(share * _PLAYED), on_stage=setting, checked=job.checked)
+    trail = Trail() if job.with_map and job.plan.router == ROUTER else None
+    outcome = run(
+        job.plan,
+        lambda share: on_progress(share * _PLAYED),
+        on_stage=setting,
+        checked=job.checked,
+        followers=() if trail is None else (Trailing(trail),),
+    )
     bounds = bounds_of(setting, setting.trace)
     summary = _summary(setting, outcome, bounds)
     honest = summary if not setting.hostile else _summary(setting, outcome, bounds_of(setting, setting.trustworthy))
     if job.out is not None:
-        _write(job, job.out, setting, outcome, bounds, summary)
+        _write(job, job.out, setting, outcome, bounds, summary, trail)
     on_progress(1.0)
     found = figures(honest)
     return Done(summary, found, judge(job.marks, found))
@@ -95,14 +104,16 @@ def _summary(setting: Stage, outcome: Outcome, bounds: Bounds) -> Summary:
     return summarise(outcome, setting.messages, bounds, setting.radios, command=command_of(), versions=_versions())
 
 
-def _write(job: Job, out: Path, setting: Stage, outcome: Outcome, bounds: Bounds, summary: Summary) -> None:
+def _write(
+    job: Job, out: Path, setting: Stage, outcome: Outcome, bounds: Bounds, summary: Summary, trail: Trail | None
+) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / PLAN, json.dumps(job.plan.as_table(), indent=1) + "\n")
         if job.with_map:
-            from simulations.map import write_map
+            from simulations.map import Scene, write_map
 
-            write_map(out, outcome, setting)
+            write_map(out, Scene(setting.trace, setting.messages, outcome, bounds.flood, summary, trail))
         curve = delays(outcome, setting.messages, bounds)
         write_run(out, outcome, setting.messages, bounds.flood, summary, curve)
     except OSError as error:

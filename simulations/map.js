@@ -63,6 +63,8 @@ function readRun(data) {
   run.deliveriesTo = index(run.deliveries.node, run.nodes);
   run.writtenBy = index(run.messages.src, run.nodes);
   run.places = readPlaces(data.places, run.nodes);
+  run.namedFirst = Array.from({ length: run.nodes }, (_, node) => node);
+  run.namedFirst.sort((a, b) => !data.names[a] - !data.names[b] || a - b);
   return run;
 }
 
@@ -74,7 +76,7 @@ function readPlaces(places, nodes) {
   }
   const sides = [1, 1];
   flat.forEach((value, at) => { sides[at % 2] = Math.max(sides[at % 2], value); });
-  return { t, flat, sides, given: places.given };
+  return { t, flat, sides, given: places.given, metres: places.metres, scale: 1 };
 }
 
 /* How many of the sorted times are not after t. */
@@ -220,7 +222,7 @@ function startPage() {
   const tally = new Tally(run), canvas = get("map"), strip = get("strip"), xy = new Float32Array(2 * run.nodes);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const now = { t: 0, playing: !calm, speed: 60, message: -1, node: -1, zoom: 1, panX: 0, panY: 0, hover: -1 };
-  let colours = {}, flights = [], frame = 0, before = 0, copied = null, told = "";
+  let spotAt = null, colours = {}, flights = [], frame = 0, before = 0, copied = null, told = "";
 
   function readColours() {
     const style = getComputedStyle(document.documentElement);
@@ -244,19 +246,19 @@ function startPage() {
     return { pen, width, height };
   }
 
-  /* Places given in metres keep their shape; computed ones fill the room there is. */
+  /* Where each node is on the surface. Places given in metres keep their shape; computed ones fill the room there is. */
   function place(width, height) {
     const { t, flat, sides, given } = run.places, n2 = 2 * run.nodes;
     let [sx, sy] = [(width - 2 * MARGIN) / sides[0], (height - 2 * MARGIN) / sides[1]];
-    if (given) sx = sy = Math.min(sx, sy);
+    if (given) sx = sy = run.places.scale = Math.min(sx, sy);
     const ox = (width - sides[0] * sx) / 2, oy = (height - sides[1] * sy) / 2;
-    const next = Math.min(until(t, now.t), t.length - 1), last = Math.max(until(t, now.t) - 1, 0);
-    const part = next > last ? (now.t - t[last]) / (t[next] - t[last]) : 0;
-    for (let at = 0; at < n2; at++) {
+    spotAt = (at, time) => {
+      const next = Math.min(until(t, time), t.length - 1), last = Math.max(until(t, time) - 1, 0);
+      const part = next > last ? (time - t[last]) / (t[next] - t[last]) : 0;
       const value = flat[last * n2 + at] + part * (flat[next * n2 + at] - flat[last * n2 + at]);
-      const [scale, origin, pan] = at % 2 ? [sy, oy, now.panY] : [sx, ox, now.panX];
-      xy[at] = (value * scale + origin) * now.zoom + pan;
-    }
+      return at % 2 ? (value * sy + oy) * now.zoom + now.panY : (value * sx + ox) * now.zoom + now.panX;
+    };
+    for (let at = 0; at < n2; at++) xy[at] = spotAt(at, now.t);
   }
 
   function draw() {
@@ -268,6 +270,7 @@ function startPage() {
     if (copied) drawPaths(pen);
     drawFlights(pen);
     drawNodes(pen, width);
+    if (run.places.given) drawScale(pen, height);
     tell(lit);
   }
 
@@ -316,9 +319,11 @@ function startPage() {
     flights = [];
     for (let line = first; line < last; line += step) {
       if (now.message >= 0 && message[line] !== now.message) continue;
-      const part = 1 - (t[line] - now.t) / reach, from = 2 * source[line], to = 2 * target[line];
-      const [x, y] = [0, 1].map((at) => xy[from + at] + part * (xy[to + at] - xy[from + at]));
-      const [tailX, tailY] = [0, 1].map((at) => xy[from + at] + Math.max(0, part - 0.18) * (xy[to + at] - xy[from + at]));
+      // Two who walk are side by side when a message passes, and there it is drawn.
+      const part = 1 - (t[line] - now.t) / reach, then = run.places.t.length > 1 ? t[line] : now.t;
+      const [x0, y0, x1, y1] = [source, target].flatMap((end) => [spotAt(2 * end[line], then), spotAt(2 * end[line] + 1, then)]);
+      const [x, y] = [x0 + part * (x1 - x0), y0 + part * (y1 - y0)], tail = Math.max(0, part - 0.18);
+      const [tailX, tailY] = [x0 + tail * (x1 - x0), y0 + tail * (y1 - y0)];
       flights.push({ x, y, message: message[line] });
       pen.strokeStyle = pen.fillStyle = colours[kindOf(run, message[line])];
       pen.globalAlpha = 0.55;
@@ -335,7 +340,7 @@ function startPage() {
   }
 
   function drawNodes(pen, width) {
-    const room = Math.max(2.2, Math.min(9, (width / Math.sqrt(run.nodes)) * 0.11)), radius = room * Math.sqrt(now.zoom);
+    const room = Math.max(2.2, Math.min(9, (width / Math.sqrt(run.nodes)) * (run.places.given ? 0.07 : 0.1))), radius = room * Math.sqrt(now.zoom);
     const kind = copied ? colours[kindOf(run, now.message)] : "";
     for (let node = 0; node < run.nodes; node++) {
       const [x, y] = [xy[2 * node], xy[2 * node + 1]], wanted = tally.wantedBy[node];
@@ -355,7 +360,7 @@ function startPage() {
     }
     drawArrivals(pen, radius);
     drawMarks(pen, radius);
-    if (run.nodes * 1400 < width * width * now.zoom) drawNames(pen, radius);
+    drawNames(pen, radius);
   }
 
   /* A ring that spreads from a node to which something has just been delivered. */
@@ -396,17 +401,35 @@ function startPage() {
     }
   }
 
+  /* As many as there is room for, those with a name before those with a number. */
   function drawNames(pen, radius) {
+    const taken = new Set(), cell = (x, y) => Math.floor(x / 9) * 100003 + Math.floor(y / 9);
+    for (let node = 0; node < run.nodes; node++) taken.add(cell(xy[2 * node], xy[2 * node + 1]));
     pen.fillStyle = colours.quiet;
     pen.strokeStyle = colours.paper;
     pen.lineWidth = 3;
     pen.lineJoin = "round";
     pen.font = "11px system-ui, sans-serif";
-    for (let node = 0; node < run.nodes; node++) {
-      const spot = [run.data.names[node] || node, xy[2 * node] + radius + 3, xy[2 * node + 1] + 4];
-      pen.strokeText(...spot);
-      pen.fillText(...spot);
+    for (const node of run.namedFirst) {
+      const words = run.data.names[node] || String(node), x = xy[2 * node] + radius + 3, y = xy[2 * node + 1];
+      const cells = [];
+      for (let at = 2; at < 6.5 * words.length + 9; at += 9) cells.push(cell(x + at, y - 4), cell(x + at, y + 4));
+      if (cells.some((one) => taken.has(one))) continue;
+      cells.forEach((one) => taken.add(one));
+      pen.strokeText(words, x, y + 4);
+      pen.fillText(words, x, y + 4);
     }
+  }
+
+  /* Where lengths mean something: a round number of metres, some ninety pixels long. */
+  function drawScale(pen, height) {
+    const pixels = run.places.scale * now.zoom / run.places.metres, most = 120 / pixels;
+    const power = 10 ** Math.floor(Math.log10(most)), metres = power * [5, 2, 1].find((one) => one * power <= most);
+    pen.strokeStyle = pen.fillStyle = colours.quiet;
+    pen.lineWidth = 1.5;
+    pen.strokeRect(12, height - 12, metres * pixels, 0);
+    pen.font = "11px system-ui, sans-serif";
+    pen.fillText(metres < 1000 ? `${metres} m` : `${metres / 1000} km`, 12, height - 18);
   }
 
   function drawStrip() {

@@ -29,15 +29,16 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 from simulations.bound import in_time
 from simulations.layout import lay_out
 from simulations.metrics import ALL, Arrivals, Summary, fulfilled
 from simulations.outcome import Outcome
 from simulations.traces import Trace
-from simulations.trail import Trail
-from simulations.workload import EVERYBODY, Message
+from simulations.trail import Gone, Hop, Trail
+from simulations.wording import number, share, size, span
+from simulations.workload import Message
+from simulations.writing import write_whole
 
 TICKS = 10
 """A second's."""
@@ -48,16 +49,9 @@ SQUARES = 4095
 PARTS = Path(__file__).parent
 
 
-class Snapshot(NamedTuple):
-    """Where all nodes were at a moment, in any unit of length; between two moments they went straight."""
-
-    t: float
-    places: Sequence[tuple[float, float]]
-
-
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a page shows. Without snapshots nodes are laid out by their contacts, without a trail paths stay unknown."""
+    """What a page shows. Without places the nodes are laid out by their contacts, without a trail ways stay unknown."""
 
     trace: Trace
     messages: Sequence[Message]
@@ -65,9 +59,13 @@ class Scene:
     flood: Arrivals
     summary: Summary
     trail: Trail | None = None
-    snapshots: Sequence[Snapshot] = ()
-    names: Sequence[str] = ()
-    """Of the nodes, where they have any but their numbers."""
+
+
+def write_map(folder: Path, scene: Scene) -> Path:
+    """`map.html`. Raises ExtraMissing as `map_page` does."""
+    path = folder / "map.html"
+    write_whole(path, map_page(scene))
+    return path
 
 
 def map_page(scene: Scene) -> str:
@@ -89,21 +87,29 @@ def map_page(scene: Scene) -> str:
 def page_data(scene: Scene) -> dict[str, object]:
     """What the script finds in the page, before it is text."""
     messages = sorted(scene.messages, key=lambda message: (message.t, message.id))
-    line = {message.id: number for number, message in enumerate(messages)}
+    line = {message.id: at for at, message in enumerate(messages)}
     hops, losses, shown = _records(scene, line)
     arrivals = fulfilled(scene.outcome, messages, scene.flood).arrivals
     hop_counts = {(delivery.id, delivery.node): delivery.hops for delivery in reversed(scene.outcome.deliveries)}
     return {
-        "nodes": scene.outcome.nodes,
+        "nodes": scene.trace.nodes,
         "duration": scene.outcome.duration,
         "ticks": TICKS,
-        "names": list(scene.names),
+        "names": _names(scene.trace),
         "facts": _facts(scene.summary),
         "trail": scene.trail is not None,
         "shown": shown,
         "places": _places(scene),
         "messages": _columns(
-            (_ticks(message.t), message.id, message.src, message.dst + 1, message.size, round(message.ttl), message.prio)
+            (
+                _ticks(message.t),
+                message.id,
+                message.src,
+                message.dst + 1,
+                message.size,
+                round(message.ttl),
+                message.prio,
+            )
             for message in messages
         ),
         "contacts": _columns(
@@ -121,20 +127,20 @@ def page_data(scene: Scene) -> dict[str, object]:
 
 
 def pack(numbers: Iterable[int]) -> str:
-    """Whole numbers from 0 up, seven bits a byte, the lowest first, the eighth says that more follow (LEB128); Base64."""
+    """Numbers from 0 up, seven bits a byte, the lowest first, the eighth bit where more follow (LEB128); in Base64."""
     packed = bytearray()
-    for number in numbers:
-        assert number >= 0
-        while number > 127:
-            packed.append(number & 127 | 128)
-            number >>= 7
-        packed.append(number)
+    for left in numbers:
+        assert left >= 0
+        while left > 127:
+            packed.append(left & 127 | 128)
+            left >>= 7
+        packed.append(left)
     return base64.b64encode(packed).decode()
 
 
-def signed(number: int) -> int:
+def signed(value: int) -> int:
     """0, -1, 1, -2, 2 become 0, 1, 2, 3, 4."""
-    return number << 1 if number >= 0 else (-number << 1) - 1
+    return value << 1 if value >= 0 else (-value << 1) - 1
 
 
 def _columns(lines: Iterable[Sequence[int]]) -> list[str]:
@@ -153,49 +159,67 @@ def _ticks(seconds: float) -> int:
     return round(seconds * TICKS)
 
 
-def _records(scene: Scene, line: dict[int, int]) -> tuple[list[tuple[float, int, int, int]], list[tuple[float, int, int]], int]:
-    """Hops, losses, and the number of messages whose paths these show."""
+def _records(scene: Scene, line: dict[int, int]) -> tuple[list[Hop], list[Gone], int]:
+    """Those that the page takes, and of how many messages they show the ways."""
     if scene.trail is None:
         return [], [], 0
-    sizes = Counter(line[record.id] for record in chain(scene.trail.hops, scene.trail.losses))
+    hops, losses = scene.trail.hops, scene.trail.losses
+    sizes = Counter(line[hop.id] for hop in hops) + Counter(line[loss.id] for loss in losses)
     step = 1
-    while sum(size for number, size in sizes.items() if number % step == 0) > RECORDS_MAX:
+    while sum(count for at, count in sizes.items() if at % step == 0) > RECORDS_MAX:
         step += 1
     return (
-        [tuple(hop) for hop in scene.trail.hops if line[hop.id] % step == 0],
-        [tuple(loss) for loss in scene.trail.losses if line[loss.id] % step == 0],
+        [hop for hop in hops if line[hop.id] % step == 0],
+        [loss for loss in losses if line[loss.id] % step == 0],
         len(range(0, len(line), step)),
     )
 
 
 def _places(scene: Scene) -> dict[str, object]:
-    """Snapshots on a raster, each node's place by its difference to the one before; x to the right, y downwards."""
-    given = scene.snapshots or [Snapshot(0.0, lay_out(scene.outcome.nodes, scene.trace.contacts))]
-    xs, ys = zip(*chain.from_iterable(snapshot.places for snapshot in given), strict=True)
+    """Moments on a raster, each node's place by its difference to the one before; x to the right, y downwards."""
+    given = scene.trace.places
+    if given is None:
+        moments = [(0, lay_out(scene.trace.nodes, scene.trace.contacts))]
+    else:
+        moments = [
+            (given.every_s * step, [(east, -north) for east, north in given.at(step)])
+            for step in range(len(given.steps))
+        ]
+    xs, ys = zip(*chain.from_iterable(places for _, places in moments), strict=True)
     left, top, side = min(xs), min(ys), max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
-    numbers, before = [], [0] * (2 * scene.outcome.nodes)
-    for snapshot in given:
-        flat = [round((value - low) / side * SQUARES) for x, y in snapshot.places for value, low in ((x, left), (y, top))]
+    numbers, before = [], [0] * (2 * scene.trace.nodes)
+    for _, places in moments:
+        flat = [round((value - low) / side * SQUARES) for x, y in places for value, low in ((x, left), (y, top))]
         numbers += [signed(now - then) for now, then in zip(flat, before, strict=True)]
         before = flat
     return {
-        "given": bool(scene.snapshots),
-        "squares": SQUARES,
-        "t": pack(_steps([_ticks(snapshot.t) for snapshot in given])),
+        "given": given is not None,
+        "metres": side / SQUARES,
+        "t": pack(_steps([_ticks(t) for t, _ in moments])),
         "xy": pack(numbers),
     }
 
 
+def _names(trace: Trace) -> list[str]:
+    """From what the trace says of single nodes, like `"hq": 0` and `"boats": [1, 2]`; the others have their number."""
+    names = [""] * trace.nodes
+    for word, found in trace.meta.items():
+        nodes = found if isinstance(found, list) else [found] if word == "hq" else []
+        for count, node in enumerate(nodes, 1):
+            if type(node) is int and 0 <= node < trace.nodes:
+                names[node] = word.upper() if word == "hq" else f"{word.removesuffix('s')} {count}"
+    return names
+
+
 def _facts(summary: Summary) -> list[tuple[str, str]]:
-    share, sent = summary.shares[ALL], sum(summary.bytes.values())
-    found = [
-        ("delivered", f"{share.delivered} of {share.wanted}"),
-        ("of the ideal flood", "" if share.of_flood is None else f"{share.of_flood:.1%}"),
-        ("median delay", "" if share.median_s is None else duration(share.median_s)),
-        ("transmissions per delivered", f"{summary.transmissions_per_delivered or 0:.1f}"),
-        ("on the air", f"{sent / 1e6:.1f} MB" if sent >= 1e6 else f"{sent / 1000:.1f} kB"),
+    all_ = summary.shares[ALL]
+    return [
+        ("delivered", f"{all_.delivered} of {all_.wanted}"),
+        ("of the ideal flood", share(all_.of_flood)),
+        ("median delay", span(all_.median_s)),
+        ("transmissions per delivered", number(summary.transmissions_per_delivered)),
+        ("on the air", size(sum(summary.bytes.values()))),
     ]
-    return [(word, value) for word, value in found if value]
 
 
 def _digest(text: str) -> str:

@@ -85,7 +85,7 @@ class Streets:
 @dataclass(frozen=True, slots=True)
 class Flood:
     """Villages that water has cut off from each other and from headquarters. By day boats go round, each its own way,
-    and mules - people who carry - wade or row from their village to the next one and back."""
+    and mules - people who carry - wade from their village to the next one, from house to house there, and back."""
 
     villages: int = 6
     people: int = 15
@@ -163,8 +163,9 @@ class Flood:
             yield from way.wait_until(day + 6 * HOUR + chance.randint(0, 2 * HOUR))
             while way.t < day + 19 * HOUR:
                 if yonder is not None and day + 12 * HOUR < way.t < day + 15 * HOUR:
-                    yield from way.straight(beside(chance, yonder, 100), ROW_SPEED // 3)
-                    yield from way.wait(chance.randint(10, 60) * MINUTE)
+                    for _ in range(4):
+                        yield from way.straight(beside(chance, yonder, 100), ROW_SPEED // 3)
+                        yield from way.wait(chance.randint(5, 20) * MINUTE)
                     yield from way.straight(home, ROW_SPEED // 3)
                     continue
                 to = beside(chance, village, 20 if chance.random() < 0.2 else 150)

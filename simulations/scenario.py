@@ -23,7 +23,8 @@ from beepmesh.errors import Usage
 from simulations import tables
 from simulations.marks import Mark, read_marks
 from simulations.plan import Plan
-from simulations.sources import GROUNDS, TRAFFIC, read_source
+from simulations.sources import GROUNDS, read_source
+from simulations.traffic import TRAFFIC
 
 FOLDER: Final = Path(__file__).parent / "scenarios"
 SCENARIO_BYTES_MAX: Final = 1 << 20

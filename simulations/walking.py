@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import isqrt
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from simulations.extras import extra
 from simulations.traces import Contact, Places, Trace
 
 if TYPE_CHECKING:
@@ -86,9 +87,11 @@ def meetings(
 ) -> Trace:
     """The trace of nodes 0, 1, ... on these ways, looked at every `step_s`: near are those within `reach_cm`.
 
-    A contact lasts from the step that saw it first to the first one that does not. The memory for ways is one leg each.
+    A contact lasts from the step that saw it first to the first one that does not. Of each way one leg is held at a
+    time. Raises ExtraMissing.
     """
-    import numpy as np
+    with extra("numpy", "Drawing contacts"):
+        import numpy as np
 
     nodes = len(ways)
     motion = _Motion(ways)

@@ -50,6 +50,8 @@ class PeerLog:
     queued: bool = False
     stopped: bool = False
     """The peer wants nothing pushed here."""
+    held_back: bool = False
+    """It came from another peer a moment ago: the peer is told, and may have it from there."""
     paused: bool = False
     """We want nothing pushed here, for another node does it."""
 
@@ -90,7 +92,7 @@ class PeerLog:
 
     @property
     def owes(self) -> bool:
-        return not self.stopped and (self.fork_due or bool(self.todo))
+        return not (self.stopped or self.held_back) and (self.fork_due or bool(self.todo))
 
     def infers_prev(self, start: int) -> bool:
         """Whether a run from start on needs no prev."""

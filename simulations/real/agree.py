@@ -41,6 +41,13 @@ class Agreement:
         real, simulated = self.medians
         return self.real.keys() == self.simulated.keys() and abs(real - simulated) <= MEDIANS_APART_MAX * simulated
 
+    def rows(self) -> Iterator[tuple[int, int, str, str]]:
+        """Message, node and both delays, the real one first; empty where it was not delivered."""
+        for id_, node in sorted(self.real.keys() | self.simulated.keys()):
+            both = (delays.get((id_, node)) for delays in (self.real, self.simulated))
+            real, simulated = ("" if delay is None else f"{delay:.3f}" for delay in both)
+            yield id_, node, real, simulated
+
     def lines(self) -> Iterator[str]:
         """For a person."""
         equal = "equal" if self.real.keys() == self.simulated.keys() else "DIFFERENT"

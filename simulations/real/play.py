@@ -4,20 +4,17 @@ Laws
 1. What the nodes run is the product: `Node` with its store on the disk, and the `lan` transport, which finds whoever is
    at the other end of a cable. Nobody is told who is near, or dialled for.
 2. All times in the result are seconds of the trace: seconds of CLOCK_MONOTONIC since its beginning, times the speed.
-3. Nothing stays behind, as `NetworkHosts` promises: no process, no namespace, no home.
+3. Nothing stays behind: no process, no namespace, no home. What a `kill -9` left is removed when the next play starts.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import string
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,16 +23,15 @@ from typing import IO, Final
 from beepmesh.demo.device import NotSeen, until
 from beepmesh.demo.hosts import NetworkHosts
 from simulations.outcome import Delivery
-from simulations.real.homes import acquainted
+from simulations.real.homes import acquainted, folder_of_homes
 from simulations.traces import Contact, Trace
 from simulations.workload import EVERYBODY, Message
+from simulations.world import LETTERS, PART_BYTES_MAX, PRIORITIES
 
 NODES_MAX: Final = 20
 READY_S: Final = 120.0  # Twenty interpreters start on two busy cores.
 LEAD_S: Final = 1.0
 GRACE_S: Final = 20.0
-PREFIX: Final = f"beepmesh-{os.getpid()}-"  # Of the folder of homes; it lies on a disk and its path is short.
-PRIORITIES: Final = ("sos", "routine", "bulk")
 _ROOT: Final = Path(__file__).parents[2]
 
 
@@ -58,14 +54,16 @@ class Played:
     """By how much each cable was switched, and each message accepted, behind its time, in seconds of the trace."""
 
 
-def play(trace: Trace, workload: Iterable[Message], *, speed: float, bytes_per_s: float) -> Played:
-    """Takes the trace's duration divided by speed. Raises ValueError for more nodes than NODES_MAX, NotSeen when a node
+def play(trace: Trace, workload: Sequence[Message], *, speed: float, bytes_per_s: float) -> Played:
+    """Takes the trace's duration divided by speed. Raises ValueError for what is too large for it, NotSeen when a node
     does not start or does not last, HostsProblem where no networks can be made."""
     if trace.nodes > NODES_MAX:
         raise ValueError(f"{trace.nodes} nodes are too many for one machine; {NODES_MAX} is the most")
+    if any(message.size > PART_BYTES_MAX for message in workload):
+        raise ValueError(f"a message of more than {PART_BYTES_MAX} bytes travels in parts, which is not tried here")
     names = [f"n{node}" for node in range(trace.nodes)]
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir="/var/tmp") as folder, NetworkHosts(names) as hosts:
-        stage = _Stage(trace, list(workload), speed, hosts, Path(folder))
+    with folder_of_homes() as folder, NetworkHosts(names) as hosts:
+        stage = _Stage(trace, workload, speed, hosts, folder)
         stage.build(rate=f"{round(bytes_per_s * speed * 8)}bit")
         stage.start()
         stage.perform()
@@ -75,7 +73,9 @@ def play(trace: Trace, workload: Iterable[Message], *, speed: float, bytes_per_s
 class _Stage:
     """Hosts, cables and processes, and the clock they are driven by."""
 
-    def __init__(self, trace: Trace, workload: list[Message], speed: float, hosts: NetworkHosts, folder: Path) -> None:
+    def __init__(
+        self, trace: Trace, workload: Sequence[Message], speed: float, hosts: NetworkHosts, folder: Path
+    ) -> None:
         self._trace = trace
         self._workload = workload
         self._speed = speed
@@ -177,10 +177,9 @@ def _setup(contact: Contact, joined: list[tuple[float, int, int]]) -> float | No
 
 
 def _text(message: Message) -> str:
-    """The message's number, and letters by chance up to its size: hardly to be compressed."""
-    number = f"{message.id} "
-    letters = random.Random(message.id).choices(string.ascii_letters + string.digits, k=message.size)
-    return (number + "".join(letters))[: max(message.size, len(number))]
+    """The message's number, and letters that take the bytes asked for, as in the simulator's world."""
+    letters = random.Random(message.id).choices(LETTERS, k=max(1, message.size * 4 // 3))
+    return f"{message.id} {''.join(letters)}"
 
 
 def _input_of(process: subprocess.Popen[str]) -> IO[str]:

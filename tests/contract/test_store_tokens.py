@@ -20,7 +20,6 @@ from sync.ranges import NOTHING, Ranges
 from tests.store.writing import (
     ANA,
     BEN,
-    DAY_MS,
     FEED,
     KEYS,
     NOW_MS,
@@ -252,7 +251,9 @@ def test_the_ledger_says_delivered_with_the_first_token_for_a_device_of_that_per
     expired = LedgerLine(BEN, "expired", None, "", 0)
     assert lines() == [delivered, expired]
     store.rebuild_views()
-    days_pass(store, 30)
+    assert days_pass(store, 30) == 4
+    store.limit(1)
+    put(store, Batch())
     assert told(store, OWN_LOG) == []
     assert lines() == [delivered, expired]
     put(store, Batch(payloads=(incoming(Receipts(((message_id("order"), READ),)), ANA, 0, NOW_MS + 8),)))
@@ -270,14 +271,14 @@ def test_an_own_log_that_was_lost_goes_on_over_what_only_tokens_tell(store: Stor
     assert store.commit(Batch(entries=run), keys=keys, now_ms=NOW_MS).states == {}
 
 
-def test_the_header_of_the_newest_own_entry_stays_when_its_token_has_ended(store: Store) -> None:
+def test_the_header_of_the_newest_own_entry_stays_when_its_token_was_given_up(store: Store) -> None:
     mine = Author("me")
     keys = {False: mine.key}
     run = mine.run(2, BODY)
     store.commit(Batch(tokens=tuple(map(token, run))), keys=keys, now_ms=NOW_MS)
-    days_pass(store, 30)
     store.limit(1)
-    (later,) = store.commit(Batch(drafts=(draft(),)), keys=keys, now_ms=NOW_MS + 30 * DAY_MS).written
+    assert store.commit(Batch(), keys=keys, now_ms=NOW_MS).evicted == 3
+    (later,) = store.commit(Batch(drafts=(draft(),)), keys=keys, now_ms=NOW_MS).written
     assert (later.seq, later.prev) == (2, run[1].id)
 
 
@@ -353,20 +354,26 @@ def test_what_is_remembered_of_a_peer_knows_the_logs_of_tokens(store: Store) -> 
 # Their end.
 
 
-def test_a_token_ends_when_its_entry_would_have_and_its_places_stay_settled(store: Store) -> None:
-    soon = Author("ana", ttl=2)
-    run = soon.run(2, BODY)
-    put(store, Batch(entries=run[:1], tokens=(token(run[0]),)))
-    put(store, Batch(tokens=(token(run[1]),)), NOW_MS + 1)
+def test_a_token_is_handed_on_when_its_entry_would_have_ended_as_a_header_is(store: Store) -> None:
+    ana = Author("ana", ttl=0)
+    run = ana.run(2, BODY)
+    put(store, Batch(entries=run[:1], tokens=(token(run[1]),)))
     before = store.states()
-    assert store.expire(NOW_MS + DAY_MS - 1) == 0
-    assert told(store, soon.log) == [0, 1]
-    assert store.expire(NOW_MS + DAY_MS) == 0
-    assert told(store, soon.log) == [1]
-    assert store.expire(NOW_MS + DAY_MS + 1) == 0
-    assert told(store, soon.log) == []
+    assert days_pass(store, 2) == 1
     assert store.states() == before
-    for log in (soon.log, token_log(soon.log)):
+    assert told(store, ana.log) == [1]
+    assert store.entry(ana.log, 0) == run[0].erased()
+
+
+def test_a_token_that_was_given_up_stays_settled(store: Store) -> None:
+    ana = Author("ana")
+    run = ana.run(2, BODY)
+    put(store, Batch(tokens=tuple(map(token, run))))
+    before = store.states()
+    store.limit(1)
+    assert store.commit(Batch(), keys=KEYS, now_ms=NOW_MS).evicted == 2
+    assert store.states() == before
+    for log in (ana.log, token_log(ana.log)):
         result = store.read(log, 0, 9, bytes_max=BIG, with_prev=True)
         assert (result.entries, result.tokens, result.gone) == ((), (), Ranges.of((0, 2)))
     assert store.commit(Batch(tokens=(token(run[0]),)), keys=KEYS, now_ms=NOW_MS).states == {}
@@ -386,11 +393,13 @@ def test_an_own_entry_is_handed_on_again_when_its_token_was_given_up(store: Stor
 def test_tokens_go_after_what_is_routine_and_before_what_is_urgent_and_those_first_that_end_first() -> None:
     """By the reference, which counts bytes, not pages; test_stores_agree.py holds SQLite to the same order."""
     store = MemoryStore()
-    urgent, routine = Author("urgent", lane=0, priority=URGENT, ttl=2), Author("routine", ttl=7)
-    long, short = Author("long", ttl=6), Author("short", ttl=3)
-    put(store, Batch(entries=(*urgent.run(1, BODY), *routine.run(1, BODY))))
-    put(store, Batch(tokens=(token(long.entry(BODY)), token(short.entry(BODY)))))
-    order = [routine.log, token_log(short.log), token_log(long.log), urgent.log]
+    urgent, routine = Author("urgent", lane=0, priority=URGENT, ttl=4), Author("routine", ttl=7)
+    long, short, ended = Author("long", ttl=6), Author("short", ttl=4), Author("ended", ttl=0)
+    expired = Author("expired", ttl=1)
+    put(store, Batch(entries=(*urgent.run(1, BODY), *routine.run(1, BODY), *expired.run(1, BODY))))
+    put(store, Batch(tokens=tuple(token(author.entry(BODY)) for author in (long, short, ended))))
+    assert days_pass(store, 1) == 1
+    order = [expired.log, token_log(ended.log), routine.log, token_log(short.log), token_log(long.log), urgent.log]
     gone: list[LogId] = []
     for _ in order:
         store.limit(store.size().used_bytes - 1)
