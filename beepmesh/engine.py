@@ -53,7 +53,7 @@ from beepmesh.events import (
     WakeAt,
     WriteReceipts,
 )
-from beepmesh.forks import proves
+from beepmesh.forks import one_of_each
 from beepmesh.gathering import Pending
 from beepmesh.intake import BLAMELESS, REFUSALS_MAX, Intake
 from beepmesh.links import Happened, Links, Said, Welcomed
@@ -429,11 +429,7 @@ class Engine:
         """One proof ends a log: whoever signs a hundred contradictions must not make every node write a hundred."""
         if not forks:
             return []
-        shown: dict[LogId, Fork] = {}
-        for fork in forks:
-            feed = self._roster.feed(fork.first.feed)
-            if fork.first.log not in shown and feed is not None and proves(fork, feed.public):
-                shown[fork.first.log] = fork
+        shown = one_of_each(forks, self._roster)
         told = sum(fork.first.log in shown for fork in forks)
         self._pending.counts += Counter({"fork": told, "fork-unproved": len(forks) - told})
         return [ProveForks(tuple(shown.values()))] if shown else []
