@@ -458,10 +458,9 @@ class Engine:
         if any(log.lane == LANE_URGENT for log in states):
             for link in self._links.revoked:
                 outputs += self._close(link, "certificate-revoked")
-        if before:
-            for link in self._talks:
-                outputs += self._to_session(link, LogsGrew(tuple(before)), now)
-        return outputs
+        for link in self._talks.before_due() if before else ():
+            outputs += self._to_session(link, LogsGrew(tuple(before)), now)
+        return outputs + self._shared(now)
 
     def _is_news(self, log: LogId, state: LogState) -> bool:
         """Whether it holds more than we know: what was read before our last commit may be told after it."""
