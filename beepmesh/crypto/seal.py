@@ -1,13 +1,13 @@
 """The envelope: one payload sealed to some devices, so that only they learn it and who wrote it.
 
-    body   = kind 0x01 | suite 0x01 | com 16 | n 1 | n slots | AEAD(KDF(CEK, "beepmesh/body/1"), nonce 0, payload, ad)
+    body   = kind 0x01 | suite 0x02 | com 16 | n 1 | n slots | AEAD(KDF(CEK, "beepmesh/body/1"), nonce 0, payload, ad)
     slot   = 0x00 | week 1 | HPKE(prekey, info, init) 1,248 | AEAD(KDF(mk0, com), nonce 0, CEK, ad) 48       1,298 B
            | 0x01 | tag 8 | wrapped CEK 48    reserved for chains: skipped here, so that it may stand beside the others
     init   = sender device id 16 | root 32 | signature 64
     info   = "beepmesh/init/1" | organisation id 16 | receiver device id 16
     ad     = feed 16 | lane 1 | seq 8 | com 16        numbers big-endian, here and below
 
-    CEK random 32; com = KDF(CEK, "beepmesh/commit/1")[:16]
+    CEK random 32; token = KDF(CEK, "beepmesh/token/1")[:16]; com = SHA-256("beepmesh/commit/2" | token)[:16]
     root random 32, one for each slot; ck = KDF(root, "beepmesh/chain/1" | sender id | receiver id); mk0 = KDF(ck, 0x01)
     signature by D over "beepmesh/init/1" | SHA-256(root) | receiver D public 32 | prekey id 8 | F public 32
     hints of 8 seqs = KDF(KDF(X25519(link keys), "beepmesh/hint/1"), receiver id 16 | feed 16 | lane 1 | seq // 8, 8 B)
@@ -17,7 +17,8 @@ KDF is HMAC-SHA256, AEAD is ChaCha20-Poly1305, D the sender's device key, F the 
 Each AEAD key is made for one use, so its nonce is zero.
 
 What it gives: the signature names sender, receiver, prekey and feed at once, so a slot cannot be pointed at a third
-device nor moved to another feed; `ad` binds lane and seq; com makes all receivers get one text, or none.
+device nor moved to another feed; `ad` binds lane and seq; com makes all receivers get one text, or none. A reader may
+publish the token: everybody sees that it fits com, and nobody who published it (messages/token.py).
 
 Laws
 1. Opening decides nothing: no key is used up, nothing is remembered. An insider who copies hints and slots into an
@@ -59,12 +60,13 @@ from beepmesh.crypto.primitives import (
 from beepmesh.errors import Refused
 
 KIND: Final = 0x01
-SUITE: Final = 0x01
+SUITE: Final = 0x02
 WRAPS_MAX: Final = 24  # 31 kB of slots; more recipients are more entries of one message.
 HINT_BYTES: Final = 4  # One false alarm in 4,000 million for each pair of entry and known device.
 HINTS_A_BLOCK: Final = 8  # What one KDF output holds.
 ID_BYTES: Final = 16
 COMMIT_BYTES: Final = 16
+TOKEN_BYTES: Final = 16
 HEAD_BYTES: Final = 3 + COMMIT_BYTES
 INIT_BYTES: Final = ID_BYTES + KEY_BYTES + SIGNATURE_BYTES
 WRAPPED_BYTES: Final = KEY_BYTES + TAG_BYTES
@@ -76,7 +78,8 @@ _CHAIN_SLOT: Final = 0x01
 _INIT_LABEL: Final = b"beepmesh/init/1"
 _CHAIN_LABEL: Final = b"beepmesh/chain/1"
 _BODY_LABEL: Final = b"beepmesh/body/1"
-_COMMIT_LABEL: Final = b"beepmesh/commit/1"
+_TOKEN_LABEL: Final = b"beepmesh/token/1"
+_COMMIT_LABEL: Final = b"beepmesh/commit/2"
 _HINT_LABEL: Final = b"beepmesh/hint/1"
 _NONCE: Final = bytes(NONCE_BYTES)
 _PLACE = struct.Struct(">16sBQ")
@@ -101,6 +104,8 @@ class Opened:
     payload: bytes = field(repr=False)
     binding: bytes
     """104 B, SHA-256(root) 32 | prekey id 8 | signature 64: the sender's own word that the feed is his."""
+    token: bytes = field(repr=False)
+    """16 B that only readers know, until one of them tells."""
 
 
 def hint_key(mine: AgreementKey, theirs_link_public: bytes) -> bytes:
@@ -139,9 +144,10 @@ def seal(
     assert 1 <= len(recipients) <= WRAPS_MAX
     assert len({recipient.device for recipient in recipients}) == len(recipients)
     content_key = entropy(KEY_BYTES)
-    commit = _commit(content_key)
+    face = face_of(_token(content_key))
+    commit = face[2:]
     associated = _PLACE.pack(feed, lane, seq) + commit
-    hints, parts = [], [bytes([KIND, SUITE]), commit, bytes([len(recipients)])]
+    hints, parts = [], [face, bytes([len(recipients)])]
     for recipient in recipients:
         root = entropy(KEY_BYTES)
         bundle = recipient.bundle
@@ -181,12 +187,18 @@ def open_slot(
     key = kdf(_message_key(root, sender, device), commit)
     try:
         content_key = aead_open(key, _NONCE, slot[-WRAPPED_BYTES:], associated)
-        if not equal(_commit(content_key), commit):
+        token = _token(content_key)
+        if not equal(face_of(token)[2:], commit):
             raise Refused("envelope-commit")
         payload = aead_open(kdf(content_key, _BODY_LABEL), _NONCE, sealed, associated)
     except CryptoFailure:
         raise Refused("envelope-open") from None
-    return Opened(sender, payload, sha256(root) + prekey_id + signature)
+    return Opened(sender, payload, sha256(root) + prekey_id + signature, token)
+
+
+def face_of(token: bytes) -> bytes:
+    """How the envelope with this token begins: kind | suite | com, 18 B."""
+    return bytes([KIND, SUITE]) + sha256(_COMMIT_LABEL + token)[:COMMIT_BYTES]
 
 
 def _parts(body: bytes, index: int) -> tuple[bytes, bytes, bytes]:
@@ -235,5 +247,5 @@ def _message_key(root: bytes, sender: bytes, receiver: bytes) -> bytes:
     return kdf(kdf(root, _CHAIN_LABEL + sender + receiver), b"\x01")
 
 
-def _commit(content_key: bytes) -> bytes:
-    return kdf(content_key, _COMMIT_LABEL)[:COMMIT_BYTES]
+def _token(content_key: bytes) -> bytes:
+    return kdf(content_key, _TOKEN_LABEL)[:TOKEN_BYTES]

@@ -1,6 +1,6 @@
 """The signed log entry: write it, pack it for the air, unpack it, check it.
 
-Law 1: the id is the SHA-256 of the header and the header holds the SHA-256 of the body, so a body may be
+Law 1: the id is the SHA-256 of the header and the header holds the hash of the body, so a body may be
        erased and the header still verifies.
 Law 2: `prev` is the id of the entry before it in the same log, so one good signature vouches for whatever stands
        below it (proving.py says how far that is relied on).
@@ -9,12 +9,15 @@ Law 3: what a receiver can infer inside a run (feed, lane, seq, prev, body hash)
 Header, 98 + 4 n bytes, fixed layout, big-endian (no second encoding of one meaning can exist):
 
     version 1 | feed 16 | lane 1 | seq 4 | prev 32 | author time ms 6 | ttl << 4 | priority 1 | n 1 | hints 4 n
-    | body length 4 | SHA-256(body) 32
+    | body length 4 | body hash 32
+
+The body hash is SHA-256(face | SHA-256(rest)): the face is the first 18 bytes of the body (or all of it, if it has
+fewer), the rest what follows. So a delivery token (token.py) shows an envelope's face without the body.
 
 Packed inside a run, 72 + 4 n bytes and the body, or with one hint 75 and the body:
 
     ttl << 4 | erased << 3 | single << 2 | priority 1 | author time ms 6 | n 1 | hints 4 n | signature 64 | body
-    (erased: body length 4 | SHA-256(body) 32 in place of the body)
+    (erased: body length 4 | body hash 32 in place of the body)
     (single: n is 1 and its byte is left out. Most messages are for one device. No entry may say n = 1 otherwise)
 """
 
@@ -29,15 +32,16 @@ from beepmesh.crypto.primitives import SigningKey, verify
 from beepmesh.errors import Refused
 from sync.logs import LogId
 
-ENTRY_VERSION: Final = 1
+ENTRY_VERSION: Final = 2
 HINTS_MAX: Final = 24  # One per wrapped device; see crypto/seal.py WRAPS_MAX.
 BODY_BYTES_MAX: Final = 112 * 1024  # 64 KiB of incompressible text padded (67.6 kB) and 24 wraps of 1,298 B.
 PACKED_BYTES_MAX: Final = BODY_BYTES_MAX + 72 + 4 * HINTS_MAX
 SEQ_MAX: Final = 2**32 - 1
 TIME_MS_MAX: Final = 2**48 - 1
+FACE_BYTES: Final = 18  # Of an envelope: kind, suite and commitment, see crypto/seal.py.
 NO_PREV: Final = bytes(32)  # What the first entry of a log names as its predecessor.
 
-_SIGNED: Final = b"beepmesh/entry/1"
+_SIGNED: Final = b"beepmesh/entry/2"
 _HEAD: Final = struct.Struct(">B16sBI32sHIBB")  # Author time as 2 + 4 bytes: struct has no 6-byte integer.
 _TAIL: Final = struct.Struct(">I32s")
 _PACKED: Final = struct.Struct(">BHI")
@@ -106,6 +110,20 @@ def _header(head: Head) -> bytes:
     )
 
 
+def rest_hash(body: bytes) -> bytes:
+    """SHA-256 of what follows the face."""
+    return sha256(body[FACE_BYTES:]).digest()
+
+
+def hash_of(face: bytes, rest: bytes) -> bytes:
+    """The hash of a body, by its face and its `rest_hash`."""
+    return sha256(face + rest).digest()
+
+
+def _body_hash(body: bytes) -> bytes:
+    return hash_of(body[:FACE_BYTES], rest_hash(body))
+
+
 def read_header(header: bytes, signature: bytes) -> Entry:
     """An entry known by its header and signature alone, as fork proofs carry it. Raises Refused("entry-malformed")."""
     if len(header) < _HEAD.size + _TAIL.size:
@@ -147,7 +165,7 @@ def write(
     assert 0 <= lane < 4
     feed = sha256(key.public).digest()[:16]
     time_ms = min(max(time_ms, 0), TIME_MS_MAX)
-    head = (feed, lane, seq, prev, time_ms, ttl, priority, hints, len(body), sha256(body).digest())
+    head = (feed, lane, seq, prev, time_ms, ttl, priority, hints, len(body), _body_hash(body))
     header = _header(head)
     return Entry(*head, key.sign(_SIGNED + header), body, sha256(header).digest())
 
@@ -191,7 +209,7 @@ def unpack(packed: bytes, *, feed: bytes, lane: int, seq: int, prev: bytes) -> E
         body_bytes, body_hash = _TAIL.unpack(rest)
         body = None
     else:
-        body_bytes, body_hash, body = len(rest), sha256(rest).digest(), rest
+        body_bytes, body_hash, body = len(rest), _body_hash(rest), rest
     if body_bytes > BODY_BYTES_MAX:
         raise Refused("entry-oversized", f"{body_bytes} bytes of body")
     head = (feed, lane, seq, prev, time_high << 32 | time_low, flags >> 4, flags & 3, hints, body_bytes, body_hash)

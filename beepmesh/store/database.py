@@ -5,7 +5,8 @@ Law 1: a transaction that ended well is on the disk (WAL, synchronous=FULL): not
 Law 2: what is deleted is overwritten (secure_delete), and leaves the write-ahead log at the next `forget`.
 Law 3: sqlite3's errors end here; everybody else sees StoreProblem.
 
-The file's format is `PRAGMA user_version`: migrations/0001.sql makes format 1, 0002.sql turns 1 into 2, and so on.
+The file's format is `PRAGMA user_version`: migrations/0002.sql makes format 2, 0003.sql turns 2 into 3, and so on.
+Format 1 held entries of version 1, which nobody reads any more.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from beepmesh.crypto.primitives import CryptoFailure, Entropy, sealed_column_open, sealed_column_seal
 from beepmesh.errors import HomeProblem
-from beepmesh.store.contract import ProblemReason, StoreProblem
+from beepmesh.store.problem import ProblemReason, StoreProblem
 
+MEMORY: Final = Path(":memory:")
+MEMORY_PAGE_BYTES: Final = 1_024  # An empty store of 45 tables and indexes takes 46 kB; with 4,096 it would be 184.
 BUSY_TIMEOUT_S: Final = 5.0  # A commit of a hundred entries takes some 10 ms; five seconds is a stuck neighbour.
+
+OLDEST_FORMAT: Final = 2
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _PRIMARY: Final = 0xFF  # The low byte of an extended SQLite result code is its family.
@@ -47,14 +53,21 @@ _ERRNO_REASONS: Final[dict[int | None, ProblemReason]] = {
 _READABLE = frozenset({"full", "read-only"})  # Troubles under which what is there can still be read.
 
 
-def migrations() -> list[str]:
-    """The scripts in order; the first makes format 1 of an empty file."""
+@cache
+def migrations() -> Sequence[str]:
+    """The scripts in order; the first makes the oldest format of an empty file."""
     paths = sorted(_MIGRATIONS.glob("*.sql"))
-    assert [path.stem for path in paths] == [f"{number:04}" for number in range(1, len(paths) + 1)]
-    return [path.read_text(encoding="utf-8") for path in paths]
+    assert [path.stem for path in paths] == [f"{number:04}" for number, _ in enumerate(paths, OLDEST_FORMAT)]
+    return tuple(path.read_text(encoding="utf-8") for path in paths)
 
 
-def statements(script: str) -> list[str]:
+def newest_format(scripts: Sequence[str]) -> int:
+    """What these scripts lead to."""
+    return OLDEST_FORMAT - 1 + len(scripts)
+
+
+@cache
+def statements(script: str) -> Sequence[str]:
     """The script's statements. sqlite3.executescript commits first, which would undo "all or nothing"."""
     found: list[str] = []
     lines = ""
@@ -64,14 +77,17 @@ def statements(script: str) -> list[str]:
             found.append(lines)
             lines = ""
     assert not [line for line in lines.splitlines() if line.strip() and not line.startswith("--")], "half a statement"
-    return found
+    return tuple(found)
 
 
 class Database:
     """One connection. Reads inside `reading()` see one moment; writes happen inside `writing()`."""
 
     def __init__(self, path: Path, scripts: Sequence[str] | None = None) -> None:
-        """Open, or make, the file. Raises StoreProblem, and HomeProblem for a file of a newer beepmesh."""
+        """Open, or make, the file. Raises StoreProblem, and HomeProblem for a file of a newer or too old beepmesh.
+
+        MEMORY for a path: nothing of it outlives the connection, and law 1 means the memory of this process.
+        """
         self.path = path
         self._unwritable: ProblemReason | None = None
         with self.told():
@@ -83,7 +99,7 @@ class Database:
                     raise
                 self._unwritable = reason
                 self.connection = self._open_readable()
-        newest = len(migrations() if scripts is None else scripts)
+        newest = newest_format(migrations() if scripts is None else scripts)
         if (found := self._version()) != newest:
             self.connection.close()
             raise HomeProblem(
@@ -92,6 +108,8 @@ class Database:
                     "Update beepmesh to use it."
                     if found > newest
                     else "Make the folder writable to bring it up to date."
+                    if found >= OLDEST_FORMAT
+                    else "Its messages cannot be read any more; move the home folder away and join again."
                 )
             )
 
@@ -146,6 +164,8 @@ class Database:
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def file_bytes(self) -> int:
+        if self.path == MEMORY:
+            return _number(self.connection, "PRAGMA page_count") * _number(self.connection, "PRAGMA page_size")
         paths = (self.path, Path(f"{self.path}-wal"))
         return sum(path.stat().st_size for path in paths if path.exists())
 
@@ -154,9 +174,14 @@ class Database:
             return _number(self.connection, "PRAGMA user_version")
 
     def _open_writable(self, scripts: Sequence[str]) -> sqlite3.Connection:
+        if self.path == MEMORY:
+            connection = _connect(":memory:")
+            connection.execute(f"PRAGMA page_size = {MEMORY_PAGE_BYTES}")
+            migrate(connection, scripts)
+            return connection
         # SQLite gives its companion files the mode of the first one.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = _connect(self.path, "rw")
+        connection = _connect(_uri(self.path, "rw"))
         try:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -176,7 +201,7 @@ class Database:
         for options in ("", "&immutable=1"):
             if options and wal.exists() and wal.stat().st_size:
                 break  # Immutable would not see what stands in the write-ahead log alone.
-            connection = _connect(self.path, "ro" + options)
+            connection = _connect(_uri(self.path, "ro" + options))
             try:
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             except sqlite3.Error as error:
@@ -189,14 +214,14 @@ class Database:
 
 
 def migrate(connection: sqlite3.Connection, scripts: Sequence[str]) -> None:
-    """Bring the file to the newest format in one transaction. Leaves a file of a newer format alone."""
-    if _number(connection, "PRAGMA user_version") >= len(scripts):
+    """Bring the file to the newest format in one transaction. Leaves a file of a newer or too old format alone."""
+    if _number(connection, "PRAGMA user_version") not in (0, *range(OLDEST_FORMAT, newest_format(scripts))):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Asked again: another process may have been first.
-        found = _number(connection, "PRAGMA user_version")
-        for number, script in enumerate(scripts[found:], found + 1):
+        found = max(_number(connection, "PRAGMA user_version"), OLDEST_FORMAT - 1)
+        for number, script in enumerate(scripts[found - OLDEST_FORMAT + 1 :], found + 1):
             for statement in statements(script):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
@@ -231,9 +256,13 @@ def _associated(table: str, row: bytes) -> bytes:
     return b"beepmesh/column/1|" + table.encode() + b"|sealed|" + row
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def _connect(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        uri,
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,

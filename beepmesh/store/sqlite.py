@@ -40,7 +40,7 @@ from beepmesh.store.contract import (
     Unsealed,
     feeds_of,
 )
-from beepmesh.store.database import Columns, Database
+from beepmesh.store.database import MEMORY, Columns, Database
 from beepmesh.store.memories import draw_epoch
 from sync.logs import LogId, LogState
 from sync.memory import Memory
@@ -54,14 +54,12 @@ def open_store(home: Path, column_key: bytes, entropy: Entropy = os.urandom) -> 
 
     A home that can only be read opens with `writable` False.
     """
-    database = Database(home / FILE_NAME)
-    try:
-        if database.writable:
-            _found(database, entropy)
-        return SqliteStore(database, Columns(column_key, entropy), entropy)
-    except BaseException:
-        database.close()
-        raise
+    return _opened(home / FILE_NAME, column_key, entropy)
+
+
+def memory_store(column_key: bytes, entropy: Entropy = os.urandom) -> SqliteStore:
+    """The same store without a disk."""
+    return _opened(MEMORY, column_key, entropy)
 
 
 class SqliteStore:
@@ -84,6 +82,7 @@ class SqliteStore:
         with self._database.writing() as connection:
             memories.write(connection, batch.memories, log.newest_change(connection))
             logs = log.LogWriter(connection, now_ms, own)
+            logs.deliver(batch.tokens)
             logs.add(batch.entries, batch.proved)
             for log_id, given_up in batch.settled:
                 logs.settle(log_id, given_up)
@@ -93,16 +92,18 @@ class SqliteStore:
             logs.prove(batch.prove)
             logs.mend(batch.mended)
             changes = logs.finish()
+            holding.lighten(connection, logs.purged, 1)
             self._remember(connection, batch, written)
-            acquaintances.note_pending(connection, batch.pending_add, batch.pending_remove)
+            opened = [Place(*token.log, token.seq) for token in batch.tokens]
+            acquaintances.note_pending(connection, batch.pending_add, (*batch.pending_remove, *opened))
             learned = [*logs.special, *batch.pending_add, *batch.pending_remove, *_places_of(batch, written)]
             for device, log_id, settled in batch.peer_settled:
                 learned += acquaintances.note_settled(connection, device, log_id, settled, own)
             holding.rank_again(connection, dict.fromkeys(learned), own)
             evicted = 0 if self._bytes_max is None else holding.evict(connection, self._bytes_max, own)
-            counts = Counter(batch.counts) + Counter(evicted=evicted)
-            acquaintances.count(connection, counts, now_ms)
-            return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted)
+            purged = len(logs.purged)
+            acquaintances.count(connection, Counter(batch.counts) + Counter(evicted=evicted, purged=purged), now_ms)
+            return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted, purged)
 
     def _remember(self, connection: sqlite3.Connection, batch: Batch, written: tuple[Entry, ...]) -> None:
         payloads.learn(connection, self._columns, batch.facts)
@@ -250,9 +251,25 @@ class SqliteStore:
             used = holding.used_bytes(connection)
         return Size(entries, body_bytes, self._database.file_bytes(), used, self._bytes_max)
 
+    def carried_bytes(self, own: Collection[bytes]) -> int:
+        """Of the bodies that are held of feeds which are not ours."""
+        with self._database.reading() as connection:
+            return log.carried_bytes(connection, own)
+
     def rebuild_views(self) -> None:
         with self._database.writing() as connection:
             views.rebuild(connection, self._columns)
+
+
+def _opened(path: Path, column_key: bytes, entropy: Entropy) -> SqliteStore:
+    database = Database(path)
+    try:
+        if database.writable:
+            _found(database, entropy)
+        return SqliteStore(database, Columns(column_key, entropy), entropy)
+    except BaseException:
+        database.close()
+        raise
 
 
 def _write(logs: log.LogWriter, draft: Draft, key: SigningKey, now_ms: int) -> Entry:

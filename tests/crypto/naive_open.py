@@ -1,4 +1,4 @@
-"""The envelope opened a second time: from the formats in beepmesh/crypto/README.md, straight on the libraries.
+"""The envelope opened a second time, and tokens read: from beepmesh/crypto/README.md, straight on the libraries.
 
 Nothing here comes from beepmesh, and nothing is shared with it: HPKE and X-Wing are written out from RFC 9180 and
 draft-connolly-cfrg-xwing-kem with ML-KEM-768 and X25519 as the only black boxes. It is slow, it checks nothing but
@@ -12,6 +12,7 @@ import hmac
 from dataclasses import dataclass
 
 import zstandard
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -69,9 +70,9 @@ def hpke_open(seed: bytes, info: bytes, sealed: bytes) -> bytes:
 
 def open_envelope(
     body: bytes, index: int, place: Place, receiver_public: bytes, prekey_seed: bytes, senders: dict[bytes, bytes]
-) -> tuple[bytes, bytes]:
-    """(sender device id, payload). Raises whatever it stumbles over."""
-    assert body[:2] == b"\x01\x01"
+) -> tuple[bytes, bytes, bytes]:
+    """(sender device id, payload, token). Raises whatever it stumbles over."""
+    assert body[:2] == b"\x01\x02"
     commit, count = body[2:18], body[18]
     slot = body[19 + 1_298 * index : 19 + 1_298 * (index + 1)]
     assert index < count
@@ -85,9 +86,10 @@ def open_envelope(
     chain = mac(root, b"beepmesh/chain/1" + sender + receiver)
     associated = place.feed + bytes([place.lane]) + place.seq.to_bytes(8, "big") + commit
     content_key = ChaCha20Poly1305(mac(mac(chain, b"\x01"), commit)).decrypt(bytes(12), slot[1_250:], associated)
-    assert mac(content_key, b"beepmesh/commit/1")[:16] == commit
+    token = mac(content_key, b"beepmesh/token/1")[:16]
+    assert hashlib.sha256(b"beepmesh/commit/2" + token).digest()[:16] == commit
     body_key = mac(content_key, b"beepmesh/body/1")
-    return sender, ChaCha20Poly1305(body_key).decrypt(bytes(12), body[19 + 1_298 * count :], associated)
+    return sender, ChaCha20Poly1305(body_key).decrypt(bytes(12), body[19 + 1_298 * count :], associated), token
 
 
 def hint(mine_seed: bytes, theirs_public: bytes, receiver: bytes, place: Place) -> bytes:
@@ -96,6 +98,26 @@ def hint(mine_seed: bytes, theirs_public: bytes, receiver: bytes, place: Place) 
     stated = receiver + place.feed + bytes([place.lane]) + (place.seq >> 3).to_bytes(8, "big")
     start = 4 * (place.seq & 7)
     return mac(mac(shared, b"beepmesh/hint/1"), stated)[start : start + 4]
+
+
+def body_hash(body: bytes) -> bytes:
+    return hashlib.sha256(body[:18] + hashlib.sha256(body[18:]).digest()).digest()
+
+
+def header_proved_by(packed: bytes, seq: int, public: bytes) -> bytes | None:
+    """The header that a delivery token proves; None if it proves none."""
+    feed, classes, prev, time_ms, hint = packed[:16], packed[16], packed[17:49], packed[49:55], packed[55:59]
+    length, rest, signature, secret = packed[59:63], packed[63:95], packed[95:159], packed[159:]
+    face = b"\x01\x02" + hashlib.sha256(b"beepmesh/commit/2" + secret).digest()[:16]
+    lane, ttl, priority = classes // 64, classes // 4 % 16, classes % 4
+    place = b"\x02" + feed + bytes([lane]) + seq.to_bytes(4, "big") + prev
+    body = length + hashlib.sha256(face + rest).digest()
+    header = place + time_ms + bytes([16 * ttl + priority, 1]) + hint + body
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, b"beepmesh/entry/2" + header)
+    except InvalidSignature:
+        return None
+    return header
 
 
 def unpack(payload: bytes, dictionary: bytes) -> bytes:

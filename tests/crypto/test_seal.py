@@ -25,8 +25,10 @@ from beepmesh.crypto.primitives import (
 from beepmesh.crypto.seal import (
     HEAD_BYTES,
     SLOT_BYTES,
+    TOKEN_BYTES,
     WRAPPED_BYTES,
     WRAPS_MAX,
+    face_of,
     hint,
     hint_key,
     open_slot,
@@ -154,7 +156,7 @@ def test_an_envelope_cut_anywhere_is_refused() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_refused_and_nothing_else_happens(data: bytes, index: int) -> None:
     refused(data, index)
-    refused(b"\x01\x01" + data, index)
+    refused(b"\x01\x02" + data, index)
     refused(BODY[:HEAD_BYTES] + data, index)
 
 
@@ -278,7 +280,7 @@ def test_a_sender_who_gives_two_receivers_two_texts_is_found_out() -> None:
     assert BEN.open(body, 0, ALICE, ALL).payload == TEXT
 
 
-@pytest.mark.parametrize("head", [b"\x02\x01", b"\x01\x02", b"\x00\x01"])
+@pytest.mark.parametrize("head", [b"\x02\x02", b"\x01\x01", b"\x01\x03", b"\x00\x02"])
 def test_another_kind_or_suite_is_refused(head: bytes) -> None:
     assert refused(head + BODY[2:]) == "envelope-malformed"
 
@@ -310,7 +312,15 @@ def test_the_binding_shows_that_the_sender_signed_for_the_feed() -> None:
 def test_no_secret_in_any_repr() -> None:
     recipient = ALICE.to(BEN)
     assert repr(recipient.hint_key) not in repr(recipient)
-    assert repr(TEXT) not in repr(BEN.open(BODY, 0, ALICE, ALL))
+    opened = BEN.open(BODY, 0, ALICE, ALL)
+    assert not any(repr(secret) in repr(opened) for secret in (TEXT, opened.token))
+
+
+def test_every_reader_finds_the_token_that_the_face_of_the_envelope_commits_to() -> None:
+    ben, cyra = BEN.open(BODY_TO_TWO, 0, ALICE, ALL), CYRA.open(BODY_TO_TWO, 1, ALICE, ALL)
+    assert ben.token == cyra.token
+    assert len(ben.token) == TOKEN_BYTES
+    assert BODY_TO_TWO.startswith(face_of(ben.token))
 
 
 def test_an_independent_reading_of_the_format_agrees() -> None:
@@ -318,11 +328,11 @@ def test_an_independent_reading_of_the_format_agrees() -> None:
     place = Place(ORG, ALICE.feed, ALICE.feed_key.public, 1, 7)
     ((_, secret),) = BEN.ring.candidates(BEN.bundle.week)
     found = open_envelope(body, 1, place, BEN.key.public, secret.to_bytes(), {ALICE.id: ALICE.key.public})
-    assert found == (ALICE.id, TEXT)
+    assert found == (ALICE.id, TEXT, BEN.open(body, 1, ALICE, ALL).token)
     assert naive_open.hint(BEN.link.seed, ALICE.link.public, BEN.id, place) == hints[4:]
 
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "own" / "envelopes.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "own" / "envelopes-2.json").read_text())
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
@@ -353,8 +363,8 @@ def test_a_published_envelope_reads_as_written_down_in_both_implementations(case
             ring=PrekeyRing("standard", 0, (held,)),
             device_public_of={sender: sender_public}.get,
         )
-        expected = (sender, bytes.fromhex(case["payload"]))
-        assert (opened.sender, opened.payload) == expected
+        expected = (sender, bytes.fromhex(case["payload"]), bytes.fromhex(case["token"]))
+        assert (opened.sender, opened.payload, opened.token) == expected
         assert open_envelope(body, index, place, key.public, prekey_seed, {sender: sender_public}) == expected
         hinted = bytes.fromhex(case["hints"])[4 * index : 4 * index + 4]
         shared = hint_key(AgreementKey(link_seed), bytes.fromhex(VECTORS["sender_link_public"]))

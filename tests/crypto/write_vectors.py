@@ -16,12 +16,13 @@ from pathlib import Path
 from beepmesh.crypto.certificates import check_device, check_feed, check_revocation
 from beepmesh.crypto.payload import pack
 from beepmesh.crypto.primitives import SigningKey
-from beepmesh.crypto.seal import hint_key
+from beepmesh.crypto.seal import face_of, hint_key
 from beepmesh.messages.entry import NO_PREV, write
 from beepmesh.messages.entry import pack as pack_entry
+from beepmesh.messages.token import pack_token, token_log, token_of
 from tests.crypto import test_certificates as certified
 from tests.crypto import test_prekeys as published
-from tests.crypto.devices import NOW_S, ORG, Device, device, seed
+from tests.crypto.devices import NOW_S, ORG, Device, device, knowing, seed
 
 
 def certificates() -> dict[str, object]:
@@ -74,7 +75,8 @@ def envelopes() -> dict[str, object]:
         hints, body = alice.seal(payload, *to, lane=lane, seq=seq)
         readers = " ".join(names[each.id] for each in to)
         case = {"name": name, "lane": str(lane), "seq": str(seq), "to": readers}
-        cases.append({**case, "payload": payload, "hints": hints, "body": body})
+        token = to[0].open(body, 0, alice, knowing(alice), lane=lane, seq=seq).token
+        cases.append({**case, "payload": payload, "hints": hints, "body": body, "token": token})
     return {
         "about": "Envelopes to open, hex. `to` names receivers in slot order; each has one prekey, of start_hour.",
         "org": ORG,
@@ -129,8 +131,26 @@ def entries() -> dict[str, object]:
         )
         prev = entry.id
     return {
-        "about": "Three linked entries of lane 1, hex. What the feed key signs is 'beepmesh/entry/1' and the header.",
+        "about": "Three linked entries of lane 1, hex. What the feed key signs is 'beepmesh/entry/2' and the header.",
         "feed_seed": key.seed,
+        "feed_public": key.public,
+        "cases": cases,
+    }
+
+
+def tokens() -> dict[str, object]:
+    key, cases = SigningKey(seed("feed")), []
+    for lane, seq, rest in ((0, 0, b"\1 the least"), (1, 41, seed("rest") * 50), (2, 2**32 - 1, b"")):
+        secret = seed(f"secret {lane}")[:16]
+        entry = write(
+            key, lane=lane, seq=seq, prev=seed("prev") if seq else NO_PREV, time_ms=NOW_S * 1_000 + lane, ttl=15 - lane,
+            priority=3 - lane, hints=seed("hint")[:4], body=face_of(secret) + rest,
+        )  # fmt: skip
+        case = {"lane": lane, "seq": seq, "body": entry.body, "header": entry.header, "id": entry.id, "secret": secret}
+        packed = pack_token(token_of(entry, secret))
+        cases.append({**case, "log_feed": token_log(entry.log).feed, "packed": packed})
+    return {
+        "about": "Delivery tokens, hex: of what header and body, at seq of lane 0 of log_feed.",
         "feed_public": key.public,
         "cases": cases,
     }
@@ -141,9 +161,10 @@ if __name__ == "__main__":
     for name, vectors in (
         ("certificates", certificates()),
         ("prekey", prekey()),
-        ("envelopes", envelopes()),
+        ("envelopes-2", envelopes()),
         ("payloads", payloads()),
-        ("entries", entries()),
+        ("entries-2", entries()),
+        ("tokens", tokens()),
     ):
         text = json.dumps(vectors, ensure_ascii=False, indent=1, default=bytes.hex)
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
