@@ -42,16 +42,15 @@ MEETING_S: Final = 1_800  # Meetings nearer than this count in part: a link that
 PASSING: Final = 0.9  # What a chance loses with each hop it is heard over.
 
 TAGS_MAX: Final = 256  # Kept; the best ones.
-VIEW_TAGS_MAX: Final = 128  # Told: 386 B at most, 20 ms of Bluetooth.
+VIEW_TAGS_MAX: Final = 128  # Told: 514 B at most, 26 ms of Bluetooth.
 
-LEVELS: Final = 255
-_LEVELS_AN_OCTAVE: Final = 16  # Steps of 4 %, down to one in 60,000.
+LEVELS: Final = 0xFFFF  # Steps as fine as these are told apart with profit; one byte costs 3 % of the deliveries.
 _NEVER: Final = 2**32 - 1
 _HEAD: Final = struct.Struct(">BI")
 _ROW: Final = struct.Struct(f">{TAG_BYTES}sHI")
-_TOLD: Final = struct.Struct(f">{TAG_BYTES}sB")
+_TOLD: Final = struct.Struct(f">{TAG_BYTES}sH")
+_FLOOR: Final = struct.Struct(">H")
 _STATE_VERSION: Final = 1
-_CHANCE_MAX: Final = 0xFFFF
 
 
 def crowd_tag(secret: bytes, department: str, device: bytes) -> Tag:
@@ -71,13 +70,8 @@ def is_rationed(*, lane: int, priority: int, packed_bytes: int) -> bool:
 
 
 def level_of(chance: float) -> int:
-    """A chance as one byte, on a scale of logarithms; 0 is none."""
-    return 0 if chance <= 0.0 else max(0, LEVELS + math.floor(math.log2(min(chance, 1.0)) * _LEVELS_AN_OCTAVE))
-
-
-def chance_of(level: int) -> float:
-    """The least chance of that level."""
-    return 2.0 ** ((level - LEVELS) / _LEVELS_AN_OCTAVE) if level else 0.0
+    """A chance as it is told and kept: 2 bytes, 0 is none."""
+    return round(min(chance, 1.0) * LEVELS)
 
 
 class View(NamedTuple):
@@ -88,17 +82,18 @@ class View(NamedTuple):
     levels: Mapping[Tag, int]
 
     def encode(self) -> bytes:
-        return bytes([self.floor]) + b"".join(_TOLD.pack(tag, self.levels[tag]) for tag in sorted(self.levels))
+        return _FLOOR.pack(self.floor) + b"".join(_TOLD.pack(tag, self.levels[tag]) for tag in sorted(self.levels))
 
     @classmethod
     def decode(cls, data: bytes) -> View:
         """What encode gave. Raises Refused("view-malformed")."""
-        if not 1 <= len(data) <= 1 + VIEW_TAGS_MAX * _TOLD.size or len(data) % _TOLD.size != 1:
+        head = _FLOOR.size
+        if not head <= len(data) <= head + VIEW_TAGS_MAX * _TOLD.size or (len(data) - head) % _TOLD.size:
             raise Refused("view-malformed", "length")
-        rows: list[tuple[bytes, int]] = list(_TOLD.iter_unpack(data[1:]))
+        rows: list[tuple[bytes, int]] = list(_TOLD.iter_unpack(data[head:]))
         if not _ascending([tag for tag, _ in rows]) or any(level == 0 for _, level in rows):
             raise Refused("view-malformed", "rows")
-        return cls(data[0], {Tag(tag): level for tag, level in rows})
+        return cls(_FLOOR.unpack_from(data)[0], {Tag(tag): level for tag, level in rows})
 
 
 class Peer(NamedTuple):
@@ -109,7 +104,7 @@ class Peer(NamedTuple):
     """None: it has told none, and is given only what may be for it and what we wrote."""
 
     def chance(self, tag: Tag) -> float:
-        return chance_of(self.view.levels.get(tag, 0)) if self.view is not None else 0.0
+        return self.view.levels.get(tag, 0) / LEVELS if self.view is not None else 0.0
 
 
 class History:
@@ -137,7 +132,7 @@ class History:
         self._met_s[tag] = self._at_s
         if peer.view is not None:
             for other, level in peer.view.levels.items():
-                heard = by * PASSING * chance_of(level)
+                heard = by * PASSING * level / LEVELS
                 if other != NO_TAG and heard > self._chances.get(other, 0.0):
                     self._chances[other] = heard
         if len(self._chances) > TAGS_MAX:
@@ -156,7 +151,7 @@ class History:
     def encode(self) -> bytes:
         """At most 2,053 B, rounded: it is not worth the disk to keep more exactly."""
         rows = (
-            _ROW.pack(tag, max(1, round(chance * _CHANCE_MAX)), self._met_s.get(tag, _NEVER))
+            _ROW.pack(tag, max(1, level_of(chance)), self._met_s.get(tag, _NEVER))
             for tag, chance in sorted(self._chances.items())
         )
         return _HEAD.pack(_STATE_VERSION, self._at_s) + b"".join(rows)
@@ -170,15 +165,16 @@ class History:
         rows: list[tuple[bytes, int, int]] = list(_ROW.iter_unpack(data[_HEAD.size :]))
         if version != _STATE_VERSION or at_s == _NEVER or not _ascending([tag for tag, _, _ in rows]):
             raise Refused("history-malformed", "order")
-        if any(chance == 0 or at_s < met_s != _NEVER for _, chance, met_s in rows):
+        if any(level == 0 or at_s < met_s != _NEVER for _, level, met_s in rows):
             raise Refused("history-malformed", "rows")
         history = cls()
         history._at_s = at_s
-        history._chances = {Tag(tag): chance / _CHANCE_MAX for tag, chance, _ in rows}
+        history._chances = {Tag(tag): level / LEVELS for tag, level, _ in rows}
         history._met_s = {Tag(tag): met_s for tag, _, met_s in rows if met_s != _NEVER}
         return history
 
     def _fade(self, now_s: int) -> None:
+        now_s = min(now_s, _NEVER - 1)
         if now_s > self._at_s:
             fade = math.exp((self._at_s - now_s) / FADE_S)
             for tag in self._chances:
