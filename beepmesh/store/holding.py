@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 
-from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_STATUS, LANE_URGENT
+from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER, LANE_URGENT
 from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, HoldingClock, keep_rank
 from beepmesh.store.contract import EVICTED_BYTES_MAX, PACKED_BYTES_MIN, PERISHABLE_FACT, Place
 from beepmesh.store.spans import decode_spans
@@ -89,7 +89,7 @@ def known_before(connection: sqlite3.Connection, log: LogId, first: int, last: i
 
 def bulk_among(connection: sqlite3.Connection, log: LogId, seqs: Ranges) -> list[Place]:
     """The held bulk entries of an own log that are among these: it matters to them whether a peer has them."""
-    anyhow = log.lane in (LANE_STATUS, LANE_FILES)
+    anyhow = log.lane in (LANE_LATER, LANE_FILES)
     return [
         Place(*log, seq)
         for start, stop in seqs.spans

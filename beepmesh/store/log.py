@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from beepmesh.messages.entry import Entry, restore
-from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_STATUS
+from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER
 from beepmesh.policy import ends_ms, keep_rank
 from beepmesh.store import holding, memories
 from beepmesh.store.contract import Changes, Fork, Place, ReadResult, packed_bytes
@@ -193,7 +193,7 @@ class LogWriter:
                 needed=False,
             )
             rows.append((base | seq, *entry[3:11], expires_ms, rank, entry.id in proved, entry.body))
-            if own and (entry.priority == BULK or log.lane in (LANE_STATUS, LANE_FILES)):
+            if own and (entry.priority == BULK or log.lane in (LANE_LATER, LANE_FILES)):
                 self.special.append(Place(*log, seq))
         self.connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.special += holding.known_before(self.connection, log, min(fresh), max(fresh))
