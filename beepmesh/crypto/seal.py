@@ -71,6 +71,7 @@ TOKEN_BYTES: Final = 16
 HEAD_BYTES: Final = 3 + COMMIT_BYTES
 CROWD_LANE: Final = 2  # Large mail is rationed there, and says towards whom it should be carried: trust/crowds.py.
 CROWD_BYTES: Final = 2
+CROWD_END: Final = HEAD_BYTES - 1 + CROWD_BYTES  # Of a body, so much shows it.
 INIT_BYTES: Final = ID_BYTES + KEY_BYTES + SIGNATURE_BYTES
 WRAPPED_BYTES: Final = KEY_BYTES + TAG_BYTES
 SLOT_BYTES: Final = 2 + INIT_BYTES + HPKE_OVERHEAD_BYTES + WRAPPED_BYTES
@@ -210,9 +211,9 @@ def face_of(token: bytes) -> bytes:
 
 def crowd_of_body(body: bytes) -> bytes:
     """The 2 B by which an entry of CROWD_LANE is carried; none if its body is no envelope."""
-    if len(body) < HEAD_BYTES + CROWD_BYTES or body[0] != KIND or body[1] != SUITE:
+    if len(body) < CROWD_END or body[0] != KIND or body[1] != SUITE:
         return b""
-    return body[HEAD_BYTES - 1 : HEAD_BYTES - 1 + CROWD_BYTES]
+    return body[HEAD_BYTES - 1 : CROWD_END]
 
 
 def _crowd_bytes(lane: int) -> int:

@@ -415,6 +415,10 @@ class Store(Protocol):
         not, or nothing is left that may go. Each process says it for itself."""
         ...
 
+    def crowds(self, log: LogId, start: int, stop: int, /) -> dict[int, int]:
+        """Of the envelopes of this span that are held, the crowd of each, by seq. For logs of LANE_LATER."""
+        ...
+
     def read(self, log: LogId, start: int, stop: int, /, *, bytes_max: int, with_prev: bool) -> ReadResult:
         """Entries from start on, before stop, packed within bytes_max; but always the first one, however large."""
         ...

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from beepmesh.crypto.seal import CROWD_END, crowd_of_body
 from beepmesh.messages.entry import Entry, restore
 from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER
 from beepmesh.policy import ends_ms, keep_rank
@@ -280,6 +281,17 @@ def read(
         )
     prev = entries[0].prev if entries and with_prev else None
     return ReadResult(prev, tuple(entries), gone, frozenset(proved))
+
+
+def crowds(connection: sqlite3.Connection, log: LogId, start: int, stop: int) -> dict[int, int]:
+    """Reads the beginning of each body only."""
+    found = connection.execute(
+        "SELECT entries.key & 0xffffffff, substr(body, 1, ?) FROM logs JOIN entries"
+        " ON entries.key BETWEEN logs.id << 32 | ? AND logs.id << 32 | ?"
+        " WHERE feed = ? AND lane = ? AND body IS NOT NULL",
+        (CROWD_END, start, stop - 1, *log),
+    )
+    return {seq: int.from_bytes(crowd) for seq, body in found if (crowd := crowd_of_body(body))}
 
 
 def size(connection: sqlite3.Connection) -> tuple[int, int]:

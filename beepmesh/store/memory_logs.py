@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
+from beepmesh.crypto.seal import crowd_of_body
 from beepmesh.messages.entry import Entry
 from beepmesh.policy import KEPT, NEVER_MS, HoldingClock, ends_ms, keep_rank
 from beepmesh.store.contract import (
@@ -117,6 +118,11 @@ class MemoryLogs:
 
     def limit(self, bytes_max: int | None) -> None:
         self._bytes_max = bytes_max
+
+    def crowds(self, log: LogId, start: int, stop: int) -> dict[int, int]:
+        held = ((seq, entry.body or b"") for seq, entry in self._logs.get(log, _NONE).entries.items())
+        found = ((seq, crowd_of_body(body)) for seq, body in held if start <= seq < stop)
+        return {seq: int.from_bytes(crowd) for seq, crowd in found if crowd}
 
     def read(self, log: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
         held = self._logs.get(log, _NONE)

@@ -155,6 +155,10 @@ class SqliteStore:
         with self._database.reading() as connection:
             return log.read(connection, log_id, start, stop, bytes_max, with_prev=with_prev)
 
+    def crowds(self, log_id: LogId, start: int, stop: int) -> dict[int, int]:
+        with self._database.reading() as connection:
+            return log.crowds(connection, log_id, start, stop)
+
     def entry(self, log_id: LogId, seq: int) -> Entry | None:
         with self._database.reading() as connection:
             return log.entry_at(connection, log_id, seq)
