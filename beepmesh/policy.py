@@ -25,9 +25,10 @@ from beepmesh.messages.lifetimes import (
 EXPIRED: Final = 0  # Only its header is still good for anything: it proves what came after it.
 OTHERS_BULK: Final = 1
 OTHERS_ROUTINE: Final = 2
-OWN_BULK: Final = 3  # That some peer holds too.
-OTHERS_URGENT: Final = 4
-KEPT: Final = 5  # Never given up.
+TOKENS: Final = 3  # Of deliveries. Small, and each spares the ground a copy; no entry has this rank.
+OWN_BULK: Final = 4  # That some peer holds too.
+OTHERS_URGENT: Final = 5
+KEPT: Final = 6  # Never given up.
 
 NEVER_MS: Final = 2**63 - 1  # The end of what does not end; the largest integer of SQLite.
 # Expiry is looked at every hour; an hour more than a day lets a device that is switched on daily keep pace.

@@ -17,6 +17,7 @@ from beepmesh.policy import (
     OTHERS_ROUTINE,
     OTHERS_URGENT,
     OWN_BULK,
+    TOKENS,
     HoldingClock,
     ends_ms,
     keep_rank,
@@ -57,8 +58,8 @@ def test_an_entry_has_the_rank_of_its_use(expected: int, ranked: int) -> None:
 
 
 def test_the_ranks_are_in_the_order_in_which_things_go() -> None:
-    order = [EXPIRED, OTHERS_BULK, OTHERS_ROUTINE, OWN_BULK, OTHERS_URGENT, KEPT]
-    assert order == list(range(6))
+    order = [EXPIRED, OTHERS_BULK, OTHERS_ROUTINE, TOKENS, OWN_BULK, OTHERS_URGENT, KEPT]
+    assert order == list(range(7))
 
 
 def test_what_only_we_have_what_calls_for_help_and_what_is_needed_is_kept_while_it_lives() -> None:

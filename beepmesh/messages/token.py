@@ -64,9 +64,15 @@ class Token(NamedTuple):
         return self.log, self.seq
 
     @property
+    def entry(self) -> Entry:
+        """The entry without its body, if the token is true."""
+        whole = hash_of(face_of(self.secret), self.rest_hash)
+        return restore((*self[:9], whole), self.signature, None)
+
+    @property
     def entry_id(self) -> bytes:
         """32 B, the id of the entry, if the token is true."""
-        return _entry(self).id
+        return self.entry.id
 
 
 def token_log(log: LogId) -> LogId:
@@ -115,9 +121,4 @@ def unpack_token(packed: bytes, log: LogId, seq: int) -> Token:
 
 def verify_token(public: bytes, token: Token) -> bool:
     """Whether the feed's key has signed an entry that this token opens. One signature: 66 us."""
-    return verify_entry(public, _entry(token))
-
-
-def _entry(token: Token) -> Entry:
-    whole = hash_of(face_of(token.secret), token.rest_hash)
-    return restore((*token[:9], whole), token.signature, None)
+    return verify_entry(public, token.entry)

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from beepmesh.crypto.primitives import SigningKey, sha256
-from beepmesh.errors import HomeProblem
 from beepmesh.messages.entry import NO_PREV, Entry, write
 from beepmesh.messages.inbox import MessageRow, Payload
 from beepmesh.messages.token import Token
+from beepmesh.store.problem import StoreProblem
 from beepmesh.trust.clock import author_time
 from beepmesh.trust.facts import PREKEY_BUNDLE, Fact
 from sync.logs import LogId, LogState
@@ -75,24 +75,6 @@ EVICTED_BYTES_MAX = 32 << 20  # Given up in one commit: a second for which other
 # The one kind whose bodies expire: a newcomer needs the newest bundle only, but every certificate.
 PERISHABLE_FACT = PREKEY_BUNDLE
 PACKED_BYTES_MIN = 72  # What messages/entry.py packs in front of hints and body.
-
-ProblemReason = Literal["full", "read-only", "damaged", "busy"]
-
-_WORDS: dict[ProblemReason, str] = {
-    "full": "the disk is full, so nothing was written. Free some space and try again; nothing is lost.",
-    "read-only": "the home folder cannot be written. Reading works where it can; make the folder writable to send.",
-    "damaged": "the store does not read as it should, or the disk fails. Copy the home folder to another disk, then"
-    " restore it from a backup or join again.",
-    "busy": "another beepmesh has been writing for more than five seconds. Wait for it or stop it, then try again.",
-}
-
-
-class StoreProblem(HomeProblem):
-    """The disk under the store. `reason` is the stable word; the text says what happened and what to do."""
-
-    def __init__(self, reason: ProblemReason, where: str, detail: str = "") -> None:
-        super().__init__(f"{where}: {_WORDS[reason]}" + (f" ({detail})" if detail else ""))
-        self.reason: ProblemReason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +189,9 @@ class Batch:
     Ignored if its base has not come yet (this store was rolled back), is more than BASE_AGE_MAX changes ago, or the
     views are more than VIEWS_BYTES_MAX. Of more than PEERS_REMEMBERED_MAX the least recently written is forgotten."""
     tokens: tuple[Token, ...] = ()
-    """Checked by the caller, of `entries` or of others. A place has one: a second one is ignored."""
+    """Checked by the caller, of `entries` or of others; written before these. A place has one: a second one is ignored.
+    Its entry's place is settled from then on, and is no longer pending. What is held of it goes, or is not taken, but
+    of an own entry the header stays, and all of it if it is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +228,13 @@ class ReadResult:
     entries: tuple[Entry, ...]
     """Consecutive from the start; empty where the first is not held."""
     gone: Ranges
-    """What of the asked span is settled here and not held."""
+    """What of the asked span is settled here and not held, or held though its token is: the token is told instead."""
     proved: frozenset[bytes] = frozenset()
     """Ids of those `entries` whose own signature was checked."""
     tokens: tuple[Token, ...] = ()
     """Of a token log: consecutive from the start, and no entries. Nothing links them: `prev` is zeros."""
+    above: bytes | None = None
+    """What the entry right above `entries` names as its predecessor, where its token tells it: it vouches for them."""
 
 
 def feeds_of(keys: Mapping[bool, SigningKey]) -> frozenset[bytes]:
@@ -296,7 +282,7 @@ class LedgerLine:
     person: bytes
     state: LedgerState
     at_ms: int | None
-    """When, by the clock of the recipient's device; None for the states that only we know."""
+    """When, by the clock of the recipient's device, or by ours if a token tells it; None for what only we know."""
     reason: str
     """For queued: "no-prekey" (sealed to none of the person's devices yet) or "nobody-met". Else empty."""
     carriers: int

@@ -5,7 +5,8 @@ Law 1: a transaction that ended well is on the disk (WAL, synchronous=FULL): not
 Law 2: what is deleted is overwritten (secure_delete), and leaves the write-ahead log at the next `forget`.
 Law 3: sqlite3's errors end here; everybody else sees StoreProblem.
 
-The file's format is `PRAGMA user_version`: migrations/0001.sql makes format 1, 0002.sql turns 1 into 2, and so on.
+The file's format is `PRAGMA user_version`: migrations/0002.sql makes format 2, 0003.sql turns 2 into 3, and so on.
+Format 1 held entries of version 1, which nobody reads any more.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Final
 
 from beepmesh.crypto.primitives import CryptoFailure, Entropy, sealed_column_open, sealed_column_seal
 from beepmesh.errors import HomeProblem
-from beepmesh.store.contract import ProblemReason, StoreProblem
+from beepmesh.store.problem import ProblemReason, StoreProblem
 
 BUSY_TIMEOUT_S: Final = 5.0  # A commit of a hundred entries takes some 10 ms; five seconds is a stuck neighbour.
+
+OLDEST_FORMAT: Final = 2
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _PRIMARY: Final = 0xFF  # The low byte of an extended SQLite result code is its family.
@@ -48,10 +51,15 @@ _READABLE = frozenset({"full", "read-only"})  # Troubles under which what is the
 
 
 def migrations() -> list[str]:
-    """The scripts in order; the first makes format 1 of an empty file."""
+    """The scripts in order; the first makes the oldest format of an empty file."""
     paths = sorted(_MIGRATIONS.glob("*.sql"))
-    assert [path.stem for path in paths] == [f"{number:04}" for number in range(1, len(paths) + 1)]
+    assert [path.stem for path in paths] == [f"{number:04}" for number, _ in enumerate(paths, OLDEST_FORMAT)]
     return [path.read_text(encoding="utf-8") for path in paths]
+
+
+def newest_format(scripts: Sequence[str]) -> int:
+    """What these scripts lead to."""
+    return OLDEST_FORMAT - 1 + len(scripts)
 
 
 def statements(script: str) -> list[str]:
@@ -71,7 +79,7 @@ class Database:
     """One connection. Reads inside `reading()` see one moment; writes happen inside `writing()`."""
 
     def __init__(self, path: Path, scripts: Sequence[str] | None = None) -> None:
-        """Open, or make, the file. Raises StoreProblem, and HomeProblem for a file of a newer beepmesh."""
+        """Open, or make, the file. Raises StoreProblem, and HomeProblem for a file of a newer or too old beepmesh."""
         self.path = path
         self._unwritable: ProblemReason | None = None
         with self.told():
@@ -83,7 +91,7 @@ class Database:
                     raise
                 self._unwritable = reason
                 self.connection = self._open_readable()
-        newest = len(migrations() if scripts is None else scripts)
+        newest = newest_format(migrations() if scripts is None else scripts)
         if (found := self._version()) != newest:
             self.connection.close()
             raise HomeProblem(
@@ -92,6 +100,8 @@ class Database:
                     "Update beepmesh to use it."
                     if found > newest
                     else "Make the folder writable to bring it up to date."
+                    if found >= OLDEST_FORMAT
+                    else "Its messages cannot be read any more; move the home folder away and join again."
                 )
             )
 
@@ -189,14 +199,14 @@ class Database:
 
 
 def migrate(connection: sqlite3.Connection, scripts: Sequence[str]) -> None:
-    """Bring the file to the newest format in one transaction. Leaves a file of a newer format alone."""
-    if _number(connection, "PRAGMA user_version") >= len(scripts):
+    """Bring the file to the newest format in one transaction. Leaves a file of a newer or too old format alone."""
+    if _number(connection, "PRAGMA user_version") not in (0, *range(OLDEST_FORMAT, newest_format(scripts))):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Asked again: another process may have been first.
-        found = _number(connection, "PRAGMA user_version")
-        for number, script in enumerate(scripts[found:], found + 1):
+        found = max(_number(connection, "PRAGMA user_version"), OLDEST_FORMAT - 1)
+        for number, script in enumerate(scripts[found - OLDEST_FORMAT + 1 :], found + 1):
             for statement in statements(script):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")

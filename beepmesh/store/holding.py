@@ -10,7 +10,9 @@ import sqlite3
 from collections.abc import Collection, Iterable
 
 from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER, LANE_URGENT
-from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, HoldingClock, keep_rank
+from beepmesh.messages.token import TOKEN_PACKED_BYTES
+from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, TOKENS, HoldingClock, keep_rank
+from beepmesh.store import tokens
 from beepmesh.store.contract import EVICTED_BYTES_MAX, PACKED_BYTES_MIN, PERISHABLE_FACT, Place
 from beepmesh.store.spans import decode_spans
 from sync.logs import LogId
@@ -18,7 +20,9 @@ from sync.ranges import Ranges
 
 _VICTIMS_MAX = 64  # Looked up at once; then the file is measured again.
 
-Went = tuple[int, int]  # key, bytes of its body
+Went = tokens.Went
+
+_DELETE_ENTRY = "DELETE FROM entries WHERE key = ?"
 
 
 def clock_at(connection: sqlite3.Connection, now_ms: int) -> HoldingClock:
@@ -35,13 +39,14 @@ def expire(connection: sqlite3.Connection, now_ms: int) -> int:
     clock = clock_at(connection, now_ms)
     _set_clock(connection, clock)
     found: list[Went] = connection.execute(
-        "SELECT key, body_bytes FROM entries WHERE rank IN (?, ?, ?, ?, ?) AND expires_ms <= ?",
+        "SELECT key, body_bytes FROM entries WHERE rank IN (?, ?, ?, ?, ?, ?) AND expires_ms <= ?",
         (*range(EXPIRED + 1, KEPT + 1), clock.holding_ms),
     ).fetchall()
     connection.executemany(
         "UPDATE entries SET body = NULL, rank = ? WHERE key = ?", [(EXPIRED, key) for key, _ in found]
     )
-    _lighten(connection, found, 0)
+    lighten(connection, found, 0)
+    lighten(connection, tokens.expire(connection, clock.holding_ms), 1)
     return len(found)
 
 
@@ -115,18 +120,27 @@ def evict(connection: sqlite3.Connection, bytes_max: int, own: Collection[bytes]
     """Give up entries until the file is within its limit, or nothing is left that may go; returns how many."""
     count = freed = 0
     while freed < EVICTED_BYTES_MAX and (excess := used_bytes(connection) - bytes_max) > 0:
-        victims = _victims(connection, excess, own)
+        delete, victims = _victims(connection, excess, own)
         if not victims:
             break
-        connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key, _ in victims])
-        _lighten(connection, victims, 1)
+        connection.executemany(delete, [(key,) for key, _ in victims])
+        lighten(connection, victims, 1)
         count += len(victims)
         freed += sum(PACKED_BYTES_MIN + body_bytes for _, body_bytes in victims)
     return count
 
 
-def _victims(connection: sqlite3.Connection, excess: int, own: Collection[bytes]) -> list[Went]:
-    """The next to go, at most _VICTIMS_MAX. Not the newest of an own log: the next one is linked to it."""
+def _victims(connection: sqlite3.Connection, excess: int, own: Collection[bytes]) -> tuple[str, list[Went]]:
+    """The next to go, at most _VICTIMS_MAX, and how."""
+    if victims := _entries_below(connection, TOKENS, excess, own):
+        return _DELETE_ENTRY, victims
+    if victims := tokens.soonest(connection, min(-(-excess // TOKEN_PACKED_BYTES), _VICTIMS_MAX)):
+        return tokens.DELETE, victims
+    return _DELETE_ENTRY, _entries_below(connection, KEPT, excess, own)
+
+
+def _entries_below(connection: sqlite3.Connection, rank: int, excess: int, own: Collection[bytes]) -> list[Went]:
+    """Not the newest of an own log: the next one is linked to it."""
     newest = {
         number << 32 | decode_spans(settled).top - 1
         for feed in own
@@ -136,7 +150,7 @@ def _victims(connection: sqlite3.Connection, excess: int, own: Collection[bytes]
     found = connection.execute(
         "SELECT key, length(hints), CASE WHEN body IS NULL THEN 0 ELSE body_bytes END"
         " FROM entries WHERE rank < ? ORDER BY rank, expires_ms, key",
-        (KEPT,),
+        (rank,),
     )
     victims: list[Went] = []
     for key, hints_bytes, body_bytes in found:
@@ -149,7 +163,7 @@ def _victims(connection: sqlite3.Connection, excess: int, own: Collection[bytes]
     return victims
 
 
-def _lighten(connection: sqlite3.Connection, went: Iterable[Went], rows: int) -> None:
+def lighten(connection: sqlite3.Connection, went: Iterable[Went], rows: int) -> None:
     """Their logs hold so many rows each and their bodies' bytes less."""
     freed: dict[int, tuple[int, int]] = {}
     for key, body_bytes in went:

@@ -1,6 +1,7 @@
 """What became of an own message, told from what the store holds. Pure: both stores tell it with these words.
 
-A receipt is the person's own word and outranks everything; an expiry outranks what only we know.
+A receipt is the person's own word and outranks everything, and so does a delivery token of one of its devices; an
+expiry outranks what only we know.
 """
 
 from __future__ import annotations
@@ -15,11 +16,22 @@ _STATES: dict[int, LedgerState] = {DELIVERED: "delivered", READ: "read", ACKNOWL
 
 
 def ledger_line(
-    person: bytes, receipts: Iterable[ReceiptRow], *, expired: bool, sealed: bool, carriers: int
+    person: bytes,
+    receipts: Iterable[ReceiptRow],
+    *,
+    expired: bool,
+    sealed: bool,
+    carriers: int,
+    delivered_ms: int | None,
 ) -> LedgerLine:
-    """The line of one recipient. `receipts` are that person's for this message, of any states and in any order."""
+    """The line of one recipient. `receipts` are that person's for this message, of any states and in any order.
+
+    `delivered_ms`: when the first token of a device of that person came here.
+    """
     # A state that a newer version knows says at least that much: nothing is behind acknowledged but more of it.
     reached = [(min(row.state, ACKNOWLEDGED), -row.at_ms) for row in receipts if row.state >= DELIVERED]
+    if delivered_ms is not None:
+        reached.append((DELIVERED, -delivered_ms))
     if reached:
         state, at_ms = max(reached)
         return LedgerLine(person, _STATES[state], -at_ms, "", carriers)

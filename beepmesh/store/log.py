@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from beepmesh.crypto.seal import CROWD_END, crowd_of_body
 from beepmesh.messages.entry import Entry, restore
 from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER
+from beepmesh.messages.token import Token, token_log
 from beepmesh.policy import ends_ms, keep_rank
 from beepmesh.store import holding, memories
+from beepmesh.store import tokens as deliveries
 from beepmesh.store.contract import Changes, Fork, Place, ReadResult, packed_bytes
 from beepmesh.store.spans import decode_spans, encode_spans
 from sync import cbor
@@ -60,6 +62,8 @@ class LogWriter:
     """Found among what was offered."""
     special: list[Place] = field(default_factory=list)
     """Of the entries that came, those whose rank is not told by themselves alone."""
+    purged: list[holding.Went] = field(default_factory=list)
+    """The entries that went because their tokens came; their logs are to be told."""
     _rows: dict[LogId, _LogRow] = field(default_factory=dict)
     _holding_ms: int | None = None
 
@@ -69,6 +73,21 @@ class LogWriter:
             by_log.setdefault(LogId(entry.feed, entry.lane), []).append(entry)
         for log, its_entries in by_log.items():
             self._insert(log, self._fresh(log, its_entries), proved)
+
+    def deliver(self, tokens: Iterable[Token]) -> None:
+        """Settle their places in both logs. Where a token contradicts what is held, that is all it does."""
+        for token in tokens:
+            log, its_log = token.log, token_log(token.log)
+            row, its_row = self._row(log), self._row(its_log)
+            if token.seq in its_row.settled:
+                continue
+            self._settle(its_row, Ranges.of((token.seq, token.seq + 1)), None)
+            its_row.tip = deliveries.tip_of(its_log, its_row.settled.top)
+            if self._spend(log, row, token.entry):
+                its_row.entries += 1
+                deliveries.put(self.connection, its_row.id, token, self._holding(), self.now_ms)
+                if log.feed in self.own:
+                    deliveries.note_delivered(self.connection, token, self.now_ms)
 
     def prove(self, places: Iterable[Place]) -> None:
         self.connection.executemany(
@@ -105,7 +124,7 @@ class LogWriter:
         """The next seq of an own log, and its newest entry."""
         row = self._row(log)
         top = row.settled.top
-        return top, _entry_of(self.connection, log, row.id, top - 1) if top else None
+        return top, self._held(log, row, top - 1) if top else None
 
     def finish(self) -> Changes:
         changed = {log: row for log, row in self._rows.items() if row.changed}
@@ -146,7 +165,7 @@ class LogWriter:
         row = self._row(log)
         fresh: dict[int, Entry] = {}
         for entry in entries:
-            held = fresh.get(entry.seq) or self._held(log, row, entry.seq)
+            held = fresh.get(entry.seq) or self._known(log, row, entry.seq)
             if held is None:
                 fresh[entry.seq] = entry
             elif held.id != entry.id:
@@ -160,11 +179,22 @@ class LogWriter:
     def _held(self, log: LogId, row: _LogRow, seq: int) -> Entry | None:
         return _entry_of(self.connection, log, row.id, seq) if seq in row.settled else None
 
+    def _known(self, log: LogId, row: _LogRow, seq: int) -> Entry | None:
+        """What stands there, though only its token may be held."""
+        if seq not in row.settled:
+            return None
+        return self._held(log, row, seq) or deliveries.entry_told(self.connection, log, seq)
+
+    def _holding(self) -> int:
+        if self._holding_ms is None:
+            self._holding_ms = holding.clock_at(self.connection, self.now_ms).holding_ms
+        return self._holding_ms
+
     def _fits(self, log: LogId, row: _LogRow, entry: Entry, beside: int) -> bool:
         """Whether the hash link between an offered entry and the held one beside it is whole, if there is one."""
         if beside == row.settled.top - 1 and row.tip == entry.prev:
             return True  # The common case, without a query.
-        held = self._held(log, row, beside)
+        held = self._known(log, row, beside)
         if held is None or (held.prev == entry.id if beside > entry.seq else entry.prev == held.id):
             return True
         self._found(Fork(held, entry))
@@ -174,14 +204,34 @@ class LogWriter:
         self.forks.append(fork)
         self.freeze(fork)
 
+    def _spend(self, log: LogId, row: _LogRow, entry: Entry) -> bool:
+        """Settle an entry that was delivered and let go of others' copy, unless it contradicts something: then False.
+
+        Of an own one the header at least is held, for the next own entry is linked to the newest.
+        """
+        held, own = self._held(log, row, entry.seq), log.feed in self.own
+        if held is None:
+            if not (self._fits(log, row, entry, entry.seq - 1) and self._fits(log, row, entry, entry.seq + 1)):
+                return False
+            if own:
+                self._insert(log, {entry.seq: entry}, (entry.id,))
+            else:
+                self._settle(row, Ranges.of((entry.seq, entry.seq + 1)), entry)
+        elif held.id != entry.id:
+            self._found(Fork(held, entry))
+            return False
+        elif not own:
+            key = row.id << 32 | entry.seq
+            self.connection.execute("DELETE FROM entries WHERE key = ?", (key,))
+            self.purged.append((key, len(held.body or b"")))
+        return True
+
     def _insert(self, log: LogId, fresh: dict[int, Entry], proved: Collection[bytes]) -> None:
         if not fresh:
             return
         row = self._row(log)
         base = row.id << 32
-        if self._holding_ms is None:
-            self._holding_ms = holding.clock_at(self.connection, self.now_ms).holding_ms
-        now_ms, holding_ms, own = self.now_ms, self._holding_ms, log.feed in self.own
+        now_ms, holding_ms, own = self.now_ms, self._holding(), log.feed in self.own
         rows: list[tuple[object, ...]] = []
         for seq, entry in fresh.items():
             expires_ms = ends_ms(holding_ms, now_ms, entry.time_ms, entry.ttl)
@@ -204,7 +254,7 @@ class LogWriter:
         self._settle(row, Ranges.of(*_spans(fresh)), newest)
 
     def _settle(self, row: _LogRow, more: Ranges, newest: Entry | None) -> None:
-        """`newest` is the last entry of `more` that is held here."""
+        """`newest` is the last entry of `more`, where it is known."""
         before = row.settled.top
         row.settled = row.settled.union(more)
         row.changed = True
@@ -261,26 +311,39 @@ def read(
         return ReadResult(None, (), Ranges())
     number, spans, held = row
     first, last = number << 32 | start, number << 32 | min(stop, 2**32) - 1
+    told = deliveries.seqs_told(connection, log, start, stop)
     entries: list[Entry] = []
     proved: list[bytes] = []
     size = 0
     for found in connection.execute(f"{_ENTRY} WHERE key BETWEEN ? AND ? ORDER BY key", (first, last)):
         entry = _entry(log, found)
         size += packed_bytes(entry)
-        if entry.seq != start + len(entries) or (entries and size > bytes_max):
+        if entry.seq != start + len(entries) or entry.seq in told or (entries and size > bytes_max):
             break
         entries.append(entry)
         if found[-1]:
             proved.append(entry.id)
-    settled = decode_spans(spans)
-    gone = Ranges()
+    tokens = () if entries else deliveries.read(connection, log, first, last, bytes_max)
+    settled, asked = decode_spans(spans), Ranges.of((start, stop))
+    gone = told.intersect(asked)
     if settled.count != held:
-        keys = connection.execute("SELECT key FROM entries WHERE key BETWEEN ? AND ?", (first, last))
-        gone = settled.intersect(Ranges.of((start, stop))).minus(
-            Ranges.of(*_spans(key & 0xFFFFFFFF for (key,) in keys))
+        keys = connection.execute(
+            "SELECT key FROM entries WHERE key BETWEEN ?1 AND ?2"
+            " UNION ALL SELECT key FROM tokens WHERE key BETWEEN ?1 AND ?2",
+            (first, last),
         )
-    prev = entries[0].prev if entries and with_prev else None
-    return ReadResult(prev, tuple(entries), gone, frozenset(proved))
+        here = Ranges.of(*_spans(key & 0xFFFFFFFF for (key,) in keys))
+        gone = gone.union(settled.intersect(asked).minus(here))
+    prev = entries[0].prev if entries else bytes(32) if tokens else None
+    above = deliveries.entry_told(connection, log, start + len(entries)) if start + len(entries) in told else None
+    return ReadResult(
+        prev if with_prev else None,
+        tuple(entries),
+        gone,
+        frozenset(proved),
+        tokens,
+        None if above is None else above.prev,
+    )
 
 
 def crowds(connection: sqlite3.Connection, log: LogId, start: int, stop: int) -> dict[int, int]:
@@ -296,9 +359,8 @@ def crowds(connection: sqlite3.Connection, log: LogId, start: int, stop: int) ->
 
 def size(connection: sqlite3.Connection) -> tuple[int, int]:
     """How many entries are held, and the bytes of the bodies that are still here."""
-    row: tuple[int, int] = connection.execute(
-        "SELECT coalesce(sum(entries), 0), coalesce(sum(body_bytes), 0) FROM logs"
-    ).fetchone()
+    query = "SELECT coalesce(sum(entries), 0) - (SELECT count(*) FROM tokens), coalesce(sum(body_bytes), 0) FROM logs"
+    row: tuple[int, int] = connection.execute(query).fetchone()
     return row
 
 

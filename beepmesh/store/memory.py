@@ -34,7 +34,7 @@ from beepmesh.store.contract import (
     Sealing,
     Size,
     Unsealed,
-    packed_bytes,
+    feeds_of,
 )
 from beepmesh.store.ledger import ledger_line
 from beepmesh.store.memory_logs import MemoryLogs
@@ -75,16 +75,23 @@ class MemoryStore(MemoryLogs):
         pass
 
     def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
-        fresh, found = self._fresh(batch.entries)
+        own = feeds_of(keys)
+        told, found = self._told(batch.tokens, own)
+        fresh, more_found = self._fresh(batch.entries, told, own)
+        found += more_found
         # From here to the last draft nothing is changed: what a draft raises leaves everything as it was.
-        written = self._write_drafts(batch, fresh, keys, now_ms)
-        changes = self._change(batch, fresh.values(), written, found, now_ms)
+        written = self._write_drafts(batch, told, fresh, keys, now_ms)
+        purged = sum(
+            entry is not None and place[0].feed not in own and self.entry(*place) is not None
+            for place, (_, entry) in told.items()
+        )
+        changes = self._change(batch, told, fresh.values(), written, found, own, now_ms)
         self._remember(batch, written)
-        evicted = self._evict(keys)
-        for name, more in (Counter(batch.counts) + Counter(evicted=evicted)).items():
+        evicted = self._evict(own)
+        for name, more in (Counter(batch.counts) + Counter(evicted=evicted, purged=purged)).items():
             before = self._counts.get(name, Count(0, 0))
             self._counts[name] = Count(before.count + more, now_ms)
-        return Committed(tuple(written), changes.states, tuple(found), changes.version, evicted)
+        return Committed(tuple(written), changes.states, tuple(found), changes.version, evicted, purged)
 
     # --- people's side ---
     def facts(self, skip: int = 0) -> list[Fact]:
@@ -133,6 +140,9 @@ class MemoryStore(MemoryLogs):
                     expired=expires_ms(payload.time_ms, payload.ttl) <= now_ms,
                     sealed=bool(places),
                     carriers=carriers,
+                    delivered_ms=min(
+                        (self._delivered[place] for place in places if place in self._delivered), default=None
+                    ),
                 )
             )
         return lines
@@ -191,7 +201,7 @@ class MemoryStore(MemoryLogs):
     def size(self) -> Size:
         entries = [entry for log in self._logs.values() for entry in log.entries.values()]
         body_bytes = sum(len(entry.body) for entry in entries if entry.body is not None)
-        return Size(len(entries), body_bytes, 0, sum(map(packed_bytes, entries)), self._bytes_max)
+        return Size(len(entries), body_bytes, 0, self._used_bytes(), self._bytes_max)
 
     def rebuild_views(self) -> None:
         self._views = None
@@ -213,7 +223,7 @@ class MemoryStore(MemoryLogs):
         self._outbox.update(batch.outbox)
         for place in batch.pending_add:
             self._pending.setdefault(place)
-        for place in batch.pending_remove:
+        for place in (*batch.pending_remove, *(Place(*token.log, token.seq) for token in batch.tokens)):
             self._pending.pop(place, None)
         for device, log_id, settled in batch.peer_settled:
             self._peer_settled.setdefault(device, {})[log_id] = settled

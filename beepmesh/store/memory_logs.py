@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
 from beepmesh.crypto.seal import crowd_of_body
 from beepmesh.messages.entry import Entry
-from beepmesh.policy import KEPT, NEVER_MS, HoldingClock, ends_ms, keep_rank
+from beepmesh.messages.token import TOKEN_PACKED_BYTES, Token, token_log
+from beepmesh.policy import KEPT, NEVER_MS, TOKENS, HoldingClock, ends_ms, keep_rank
 from beepmesh.store.contract import (
     BASE_AGE_MAX,
     EVICTED_BYTES_MAX,
@@ -27,11 +28,11 @@ from beepmesh.store.contract import (
     Fork,
     Place,
     ReadResult,
-    feeds_of,
     packed_bytes,
 )
 from beepmesh.store.memories import draw_epoch
 from beepmesh.store.spans import encode_views
+from beepmesh.store.tokens import tip_of
 from sync.logs import LogId, LogState
 from sync.memory import Memory
 from sync.ranges import Ranges
@@ -42,7 +43,10 @@ class _Log:
     number: int
     """Counts the logs as they became known."""
     entries: dict[int, Entry] = field(default_factory=dict)
+    tokens: dict[int, Token] = field(default_factory=dict)
+    """Of a log of tokens, which has no entries."""
     ends_ms: dict[int, int] = field(default_factory=dict)
+    """Of what is held."""
     proved: set[int] = field(default_factory=set)
     settled: Ranges = field(default_factory=Ranges)
     tip: bytes = b""
@@ -51,20 +55,28 @@ class _Log:
     pasts: list[tuple[int, Ranges]] = field(default_factory=lambda: [(0, Ranges())])
     """(change number, what was settled from then on), of every change that some base may still ask for."""
 
-    def settle(self, more: Ranges) -> None:
+    def settle(self, more: Ranges, told: Entry | None = None) -> None:
+        """`told`: the only entry of `more`, where its token came."""
         top = self.settled.top
         self.settled = self.settled.union(more)
-        newest = self.entries.get(self.settled.top - 1)
-        if newest is not None:
+        newest = self.entries.get(self.settled.top - 1, told)
+        if newest is not None and newest.seq == self.settled.top - 1:
             self.tip = newest.id
         elif self.settled.top > top:
             self.tip = b""
+
+    def let_go(self, seq: int) -> Entry | Token:
+        del self.ends_ms[seq]
+        self.proved.discard(seq)
+        return self.tokens.pop(seq) if seq in self.tokens else self.entries.pop(seq)
 
     def settled_at(self, number: int) -> Ranges:
         return self.pasts[bisect_right(self.pasts, number, key=lambda past: past[0]) - 1][1]
 
 
 _NONE = _Log(-1)
+Told = dict[tuple[LogId, int], tuple[Token, Entry | None]]
+"""New tokens by their entries' places, and what each tells; None where it contradicts what is known."""
 
 
 class MemoryLogs:
@@ -74,6 +86,8 @@ class MemoryLogs:
         self._logs: dict[LogId, _Log] = {}
         self._facts: dict[tuple[bytes, int], Fact] = {}
         self._forks: dict[Place, Fork] = {}
+        self._delivered: dict[Place, int] = {}
+        """Own entries of which a token has come, and when."""
         self._pending: dict[Place, None] = {}
         self._peer_settled: dict[bytes, dict[LogId, Ranges]] = {}
         self._memories: dict[bytes, Memory] = {}
@@ -125,22 +139,35 @@ class MemoryLogs:
         return {seq: int.from_bytes(crowd) for seq, crowd in found if crowd}
 
     def read(self, log: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
-        held = self._logs.get(log, _NONE)
+        held, told = self._logs.get(log, _NONE), self._logs.get(token_log(log), _NONE).tokens
         entries: list[Entry] = []
+        tokens: list[Token] = []
         size = 0
         for seq in range(start, stop):
-            entry = held.entries.get(seq)
-            if entry is None:
+            found = held.tokens.get(seq) or (None if seq in told else held.entries.get(seq))
+            if found is None:
                 break
-            size += packed_bytes(entry)
-            if entries and size > bytes_max:
+            size += _bytes_of(found)
+            if (entries or tokens) and size > bytes_max:
                 break
-            entries.append(entry)
+            if isinstance(found, Token):
+                tokens.append(found)
+            else:
+                entries.append(found)
         gone = held.settled.intersect(Ranges.of((start, max(start, stop))))
-        for seq in held.entries:
+        for seq in {*held.entries, *held.tokens} - set(told):
             gone = gone.minus(Ranges.of((seq, seq + 1)))
         proved = frozenset(entry.id for entry in entries if entry.seq in held.proved)
-        return ReadResult(entries[0].prev if entries and with_prev else None, tuple(entries), gone, proved)
+        prev = entries[0].prev if entries else bytes(32) if tokens else None
+        above = told.get(start + len(entries)) if start < stop else None
+        return ReadResult(
+            prev if with_prev else None,
+            tuple(entries),
+            gone,
+            proved,
+            tuple(tokens),
+            None if above is None else above.prev,
+        )
 
     def entry(self, log: LogId, seq: int) -> Entry | None:
         return self._logs.get(log, _NONE).entries.get(seq)
@@ -155,6 +182,9 @@ class MemoryLogs:
         ]
         for log, seq in ended:
             log.entries[seq] = log.entries[seq].erased()
+        for log in self._logs.values():
+            for seq in [seq for seq in log.tokens if log.ends_ms[seq] <= self._clock.holding_ms]:
+                log.let_go(seq)
         return len(ended)
 
     def unopened(self) -> list[Place]:
@@ -179,30 +209,59 @@ class MemoryLogs:
     def _clock_at(self, now_ms: int) -> HoldingClock:
         return (self._clock or HoldingClock.started(now_ms)).at(now_ms)
 
-    def _fresh(self, entries: tuple[Entry, ...]) -> tuple[dict[tuple[LogId, int], Entry], list[Fork]]:
-        """Those that are not held and contradict nothing, and the contradictions: log by log, as they were given."""
+    def _known(self, log_id: LogId, seq: int, told: Told, own: Collection[bytes]) -> Entry | None:
+        """What stands there, though only its token may be held, or be about to."""
+        held = self.entry(log_id, seq)
+        if held is not None and log_id.feed in own:
+            return held
+        _, entry = told.get((log_id, seq), (None, None))
+        token = self._logs.get(token_log(log_id), _NONE).tokens.get(seq)
+        return entry or held or (None if token is None else token.entry)
+
+    def _told(self, tokens: tuple[Token, ...], own: Collection[bytes]) -> tuple[Told, list[Fork]]:
+        """What new tokens tell, in their order, and how they contradict what is known."""
+        told: Told = {}
+        found: list[Fork] = []
+        for token in tokens:
+            if token.place in told or token.seq in self._logs.get(token_log(token.log), _NONE).settled:
+                continue
+            entry = token.entry
+            held = self.entry(*token.place)
+            if held is None:
+                fork = self._contradiction([entry], told, own)
+            else:
+                fork = None if held.id == entry.id else Fork(held, entry)
+            told[token.place] = token, entry if fork is None else None
+            found += [] if fork is None else [fork]
+        return told, found
+
+    def _fresh(
+        self, entries: tuple[Entry, ...], told: Told, own: Collection[bytes]
+    ) -> tuple[dict[tuple[LogId, int], Entry], list[Fork]]:
+        """Those that are not known and contradict nothing, and the contradictions: log by log, as they were given."""
         fresh: dict[tuple[LogId, int], Entry] = {}
         found: list[Fork] = []
         for log_id in dict.fromkeys(entry.log for entry in entries):
             its_fresh: dict[int, Entry] = {}
             for entry in entries:
                 if entry.log == log_id:
-                    held = its_fresh.get(entry.seq) or self.entry(log_id, entry.seq)
+                    held = its_fresh.get(entry.seq) or self._known(log_id, entry.seq, told, own)
                     if held is None:
                         its_fresh[entry.seq] = entry
                     elif held.id != entry.id:
                         found.append(Fork(held, entry))
             for run in _runs(its_fresh):
-                contradiction = self._contradiction(run)
+                contradiction = self._contradiction(run, told, own)
                 if contradiction is None:
                     fresh.update(((log_id, entry.seq), entry) for entry in run)
                 else:
                     found.append(contradiction)
         return fresh, found
 
-    def _contradiction(self, run: list[Entry]) -> Fork | None:
+    def _contradiction(self, run: list[Entry], told: Told, own: Collection[bytes]) -> Fork | None:
         first, last = run[0], run[-1]
-        below, above = self.entry(first.log, first.seq - 1), self.entry(last.log, last.seq + 1)
+        below = self._known(first.log, first.seq - 1, told, own)
+        above = self._known(last.log, last.seq + 1, told, own)
         if below is not None and below.id != first.prev:
             return Fork(below, first)
         if above is not None and above.prev != last.id:
@@ -212,6 +271,7 @@ class MemoryLogs:
     def _write_drafts(
         self,
         batch: Batch,
+        told: Told,
         fresh: dict[tuple[LogId, int], Entry],
         keys: Mapping[bool, SigningKey],
         now_ms: int,
@@ -223,11 +283,13 @@ class MemoryLogs:
             log_id = LogId(sha256(key.public)[:16], draft.lane)
             if log_id not in tops:
                 settled = self._logs.get(log_id, _NONE).settled
-                for own, seq in fresh:
+                headers = {place: entry for place, (_, entry) in told.items() if entry is not None}
+                for own, seq in (*headers, *fresh):
                     settled = settled.add(seq, seq + 1) if own == log_id else settled
                 for own, given_up in batch.settled:
                     settled = settled.union(given_up) if own == log_id else settled
-                last = fresh.get((log_id, settled.top - 1)) or self.entry(log_id, settled.top - 1)
+                newest = log_id, settled.top - 1
+                last = fresh.get(newest) or self.entry(*newest) or headers.get(newest)
                 tops[log_id] = settled.top, last
             seq, last = tops[log_id]
             entry = draft.written(key, log_id, seq, last, now_ms)
@@ -236,16 +298,28 @@ class MemoryLogs:
         return written
 
     def _change(
-        self, batch: Batch, fresh: Collection[Entry], written: Collection[Entry], found: Iterable[Fork], now_ms: int
+        self,
+        batch: Batch,
+        told: Told,
+        fresh: Collection[Entry],
+        written: Collection[Entry],
+        found: Iterable[Fork],
+        own: Collection[bytes],
+        now_ms: int,
     ) -> Changes:
         """Everything that a batch says about logs, in the contract's order."""
         before = self._newest
         self._remember_peers(batch.memories, before)
+        for token in batch.tokens:
+            self._log(token.log)
+            self._log(token_log(token.log))
         for entry in batch.entries:
             self._log(entry.log)
         changed: dict[LogId, None] = {}
-        if fresh or written:
+        if fresh or written or any(entry is not None for _, entry in told.values()):
             self._clock = self._clock or HoldingClock.started(now_ms)
+        for token, header in told.values():
+            changed |= dict.fromkeys(self._deliver(token, header, own, now_ms))
         for entry in fresh:
             self._hold(entry, now_ms, proved=entry.id in batch.proved)
             changed[entry.log] = None
@@ -281,6 +355,27 @@ class MemoryLogs:
             log.proved.add(entry.seq)
         log.settle(Ranges.of((entry.seq, entry.seq + 1)))
 
+    def _deliver(self, token: Token, entry: Entry | None, own: Collection[bytes], now_ms: int) -> list[LogId]:
+        """The logs that it changes."""
+        (log_id, seq), its_id = token.place, token_log(token.log)
+        log, its_log, place = self._log(log_id), self._log(its_id), Ranges.of((seq, seq + 1))
+        its_log.settle(place)
+        its_log.tip = tip_of(its_id, its_log.settled.top)
+        if entry is None:
+            return [its_id]
+        its_log.tokens[seq] = token
+        its_log.ends_ms[seq] = ends_ms(self._clock_at(now_ms).holding_ms, now_ms, token.time_ms, token.ttl)
+        held = seq in log.entries
+        if log_id.feed in own:
+            self._delivered.setdefault(Place(*log_id, seq), now_ms)
+            if not held:
+                self._hold(entry, now_ms, proved=True)
+        elif held:
+            log.let_go(seq)
+        else:
+            log.settle(place, entry)
+        return [its_id] if held else [log_id, its_id]
+
     def _mend(self, entry: Entry) -> None:
         log = self._logs.get(entry.log, _NONE)
         held = log.entries.get(entry.seq)
@@ -305,29 +400,35 @@ class MemoryLogs:
         for device in list(self._memories)[:-PEERS_REMEMBERED_MAX]:
             del self._memories[device]
 
-    def _evict(self, keys: Mapping[bool, SigningKey]) -> int:
+    def _evict(self, own: Collection[bytes]) -> int:
         if self._bytes_max is None:
             return 0
-        own = feeds_of(keys)
-        used = sum(packed_bytes(entry) for log in self._logs.values() for entry in log.entries.values())
-        queue = sorted(
+        used = self._used_bytes()
+        queue = [
             (self._rank(log_id, seq, own), self._ends_ms(log_id, seq), log.number, seq, log_id)
             for log_id, log in self._logs.items()
             for seq in log.entries
             if log_id.feed not in own or seq != log.settled.top - 1
-        )
+        ]
+        queue += [
+            (TOKENS, log.ends_ms[seq], log.number, seq, log_id)
+            for log_id, log in self._logs.items()
+            for seq in log.tokens
+        ]
         count = freed = 0
-        for rank, _, _, seq, log_id in queue:
+        for rank, _, _, seq, log_id in sorted(queue):
             if rank == KEPT or used <= self._bytes_max or freed >= EVICTED_BYTES_MAX:
                 break
-            log = self._logs[log_id]
-            entry = log.entries.pop(seq)
-            used -= packed_bytes(entry)
-            freed += PACKED_BYTES_MIN + len(entry.body or b"")
-            del log.ends_ms[seq]
-            log.proved.discard(seq)
+            went = self._logs[log_id].let_go(seq)
+            used -= _bytes_of(went)
+            freed += PACKED_BYTES_MIN + (len(went.body or b"") if isinstance(went, Entry) else 0)
             count += 1
         return count
+
+    def _used_bytes(self) -> int:
+        logs = self._logs.values()
+        entries = sum(packed_bytes(entry) for log in logs for entry in log.entries.values())
+        return entries + TOKEN_PACKED_BYTES * sum(len(log.tokens) for log in logs)
 
     def _rank(self, log_id: LogId, seq: int, own: Collection[bytes]) -> int:
         entry = self._logs[log_id].entries[seq]
@@ -347,6 +448,10 @@ class MemoryLogs:
 
     def _fact(self, log_id: LogId, seq: int) -> Fact | None:
         return self._facts.get((log_id.feed, seq)) if log_id.lane == 0 else None
+
+
+def _bytes_of(one: Entry | Token) -> int:
+    return packed_bytes(one) if isinstance(one, Entry) else TOKEN_PACKED_BYTES
 
 
 def _runs(entries: dict[int, Entry]) -> list[list[Entry]]:

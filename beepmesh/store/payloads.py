@@ -112,6 +112,16 @@ def sealings_of(connection: sqlite3.Connection, message_id: bytes) -> dict[bytes
     return places
 
 
+def deliveries_of(connection: sqlite3.Connection, message_id: bytes) -> dict[bytes, int]:
+    """When the first token came for an own message, for each person of whom one has come."""
+    found = connection.execute(
+        "SELECT person, min(at_ms) FROM sealings JOIN delivered USING (feed, lane, seq) WHERE message_id = ?"
+        " GROUP BY person",
+        (message_id,),
+    )
+    return dict(found.fetchall())
+
+
 def unsealed(connection: sqlite3.Connection, now_ms: int, persons: Collection[bytes] | None) -> list[Unsealed]:
     found: dict[tuple[bytes, bytes], tuple[set[bytes], int, int]] = {}
     rows = connection.execute(

@@ -84,6 +84,7 @@ class SqliteStore:
         with self._database.writing() as connection:
             memories.write(connection, batch.memories, log.newest_change(connection))
             logs = log.LogWriter(connection, now_ms, own)
+            logs.deliver(batch.tokens)
             logs.add(batch.entries, batch.proved)
             for log_id, given_up in batch.settled:
                 logs.settle(log_id, given_up)
@@ -93,16 +94,18 @@ class SqliteStore:
             logs.prove(batch.prove)
             logs.mend(batch.mended)
             changes = logs.finish()
+            holding.lighten(connection, logs.purged, 1)
             self._remember(connection, batch, written)
-            acquaintances.note_pending(connection, batch.pending_add, batch.pending_remove)
+            opened = [Place(*token.log, token.seq) for token in batch.tokens]
+            acquaintances.note_pending(connection, batch.pending_add, (*batch.pending_remove, *opened))
             learned = [*logs.special, *batch.pending_add, *batch.pending_remove, *_places_of(batch, written)]
             for device, log_id, settled in batch.peer_settled:
                 learned += acquaintances.note_settled(connection, device, log_id, settled, own)
             holding.rank_again(connection, dict.fromkeys(learned), own)
             evicted = 0 if self._bytes_max is None else holding.evict(connection, self._bytes_max, own)
-            counts = Counter(batch.counts) + Counter(evicted=evicted)
-            acquaintances.count(connection, counts, now_ms)
-            return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted)
+            purged = len(logs.purged)
+            acquaintances.count(connection, Counter(batch.counts) + Counter(evicted=evicted, purged=purged), now_ms)
+            return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted, purged)
 
     def _remember(self, connection: sqlite3.Connection, batch: Batch, written: tuple[Entry, ...]) -> None:
         payloads.learn(connection, self._columns, batch.facts)

@@ -98,6 +98,7 @@ def ledger(connection: sqlite3.Connection, message_id: bytes, now_ms: int) -> li
         row = ReceiptRow(message_id, person, state, at_ms, received_ms, device, mine=False)
         receipts.setdefault(person, []).append(row)
     places = truth.sealings_of(connection, message_id)
+    delivered = truth.deliveries_of(connection, message_id)
     logs = {(place.feed, place.lane) for its_places in places.values() for place in its_places}
     settled = {
         log: [
@@ -121,6 +122,7 @@ def ledger(connection: sqlite3.Connection, message_id: bytes, now_ms: int) -> li
                 expired=own[0] <= now_ms,
                 sealed=bool(its_places),
                 carriers=len(carriers),
+                delivered_ms=delivered.get(person),
             )
         )
     return lines

@@ -17,7 +17,7 @@ import pytest
 from beepmesh.errors import HomeProblem
 from beepmesh.messages.content import READ, Receipts
 from beepmesh.store.contract import Batch, Invitation, MessageQuery, Peer, StoreProblem
-from beepmesh.store.database import Columns, Database, migrations, statements
+from beepmesh.store.database import OLDEST_FORMAT, Columns, Database, migrations, newest_format, statements
 from beepmesh.store.sqlite import FILE_NAME, SqliteStore, open_store
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, Fact
 from sync.ranges import Ranges
@@ -40,7 +40,7 @@ def test_an_empty_file_is_brought_to_the_newest_format_and_says_so(tmp_path: Pat
     with opened(tmp_path):
         pass
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+        assert connection.execute("PRAGMA user_version").fetchone() == (newest_format(migrations()),)
         assert connection.execute("PRAGMA application_id").fetchone() == (0x62656570,)
     connection.close()
 
@@ -81,6 +81,18 @@ def test_a_file_of_a_newer_beepmesh_is_left_alone_with_a_sentence(tmp_path: Path
     Database(path, [first, first.replace("words", "more")]).close()
     with pytest.raises(HomeProblem, match="Update beepmesh"):
         Database(path, [first])
+
+
+def test_a_file_from_before_the_first_release_is_left_alone_with_a_sentence(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("CREATE TABLE words (word TEXT)")
+        connection.execute(f"PRAGMA user_version = {OLDEST_FORMAT - 1}")
+    connection.close()
+    with pytest.raises(HomeProblem, match="cannot be read any more"):
+        open_store(tmp_path, KEY)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("words",)]
+    connection.close()
 
 
 def test_half_a_statement_is_our_own_mistake() -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from beepmesh.crypto.primitives import sha256
-from beepmesh.messages.entry import NO_PREV, verify_entry
+from beepmesh.messages.entry import FACE_BYTES, NO_PREV, hash_of, rest_hash, verify_entry
 from beepmesh.store.contract import Batch, Invitation, MessageQuery
 from beepmesh.store.sqlite import open_store
 from sync.ranges import Ranges
@@ -68,7 +68,7 @@ def check(home: Path) -> int:
             assert entry.prev == prev
             assert entry.time_ms > time_ms
             assert entry.body is not None
-            assert sha256(entry.body) == entry.body_hash
+            assert hash_of(entry.body[:FACE_BYTES], rest_hash(entry.body)) == entry.body_hash
             prev, time_ms = entry.id, entry.time_ms
         assert all(verify_entry(FEED.public, entry) for entry in entries[::BATCH])
         messages = store.messages(MessageQuery(direction="out", limit=1_000_000))

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from beepmesh.messages.content import Receipts
 from beepmesh.messages.lifetimes import BULK, ROUTINE, SOS
+from beepmesh.messages.token import TOKEN_PACKED_BYTES, token_log
 from beepmesh.store import holding, memories, memory_logs
 from beepmesh.store.contract import (
     Batch,
@@ -46,11 +47,13 @@ from tests.store.writing import (
     OWN_LOG,
     Author,
     draft,
+    envelope,
     incoming,
     message_id,
     own,
     sealing,
     text,
+    token,
 )
 
 LENGTH = 6
@@ -65,8 +68,10 @@ def same_entropy(size: int) -> bytes:
 def packed_sum(connection: sqlite3.Connection) -> int:
     query = "SELECT coalesce(sum(72 + length(hints) + coalesce(length(body), 0)), 0) FROM entries"
     (total,) = connection.execute(query).fetchone()
+    (tokens,) = connection.execute("SELECT count(*) FROM tokens").fetchone()
     assert isinstance(total, int)
-    return total
+    assert isinstance(tokens, int)
+    return total + TOKEN_PACKED_BYTES * tokens
 
 
 def _authors() -> list[Author]:
@@ -77,14 +82,15 @@ def _authors() -> list[Author]:
         Author("ben", lane=2, ttl=1, priority=BULK),
     ]
     for author in made:
-        author.run(LENGTH, author.name.encode() * 3)
+        author.run(LENGTH, envelope(author.name.encode() * 3))
     return made
 
 
 AUTHORS = _authors()
 LOGS = [*(author.log for author in AUTHORS), OWN_LOG, CONTROL_LOG]
 ENTRIES = [entry for author in AUTHORS for entry in author.entries]
-LIES = [author.entry(b"lie", seq=seq) for author in AUTHORS for seq in (1, 4)]
+TOKEN_LOGS = [token_log(log) for log in LOGS]
+LIES = [author.entry(envelope(b"lie"), seq=seq) for author in AUTHORS for seq in (1, 4)]
 FORKS = [Fork(author.entries[seq], author.entry(b"other", seq=seq)) for author in AUTHORS for seq in (0, 3)]
 NAMES = ("one", "two", "order")
 IDS = [message_id(name) for name in NAMES]
@@ -106,7 +112,7 @@ payloads = st.one_of(
 sealings = st.lists(st.builds(sealing, names, persons, st.integers(1, 2)), max_size=3).map(tuple)
 drafts = st.builds(
     draft,
-    st.binary(max_size=8),
+    st.binary(max_size=8).map(envelope),
     control=st.booleans(),
     lane=st.just(1),
     priority=st.sampled_from([ROUTINE, BULK]),
@@ -118,7 +124,7 @@ recipients = st.builds(Recipient, st.sampled_from([*IDS, *(own(some).message_id 
 given_up = st.tuples(st.sampled_from([author.log for author in AUTHORS]), spans)
 peer_settled = st.tuples(st.sampled_from([b"p" * 16, b"q" * 16]), logs, spans)
 peers = st.sampled_from(DEVICES)
-views = st.dictionaries(st.sampled_from([*LOGS, LogId(b"unknown".ljust(16), 1)]), spans, max_size=3)
+views = st.dictionaries(st.sampled_from([*LOGS, *TOKEN_LOGS, LogId(b"unknown".ljust(16), 1)]), spans, max_size=3)
 counts = st.dictionaries(st.sampled_from(["seen", "bad-signature"]), st.integers(1, 3))
 
 
@@ -128,6 +134,8 @@ SPOILT = [entry._replace(signature=bytes(64)) for entry in ENTRIES]
 OFFERED = [*ENTRIES, *ENTRIES, *SPOILT, *ERASED, *LIES]
 offered = st.integers(0, len(OFFERED) - 1).map(lambda index: OFFERED[index])
 checked = st.integers(0, len(ENTRIES) - 1).map(lambda index: ENTRIES[index])
+TOKENS = [token(entry) for entry in (*ENTRIES, *ENTRIES, *LIES)]
+told = st.integers(0, len(TOKENS) - 1).map(lambda index: TOKENS[index])
 
 
 def some(of: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
@@ -150,6 +158,7 @@ batches = st.builds(
     proved=st.lists(checked, max_size=3).map(lambda entries: frozenset(entry.id for entry in entries)),
     prove=some(places),
     mended=some(checked),
+    tokens=some(told),
 )
 
 
@@ -172,10 +181,10 @@ class Answers:
             "frozen": store.frozen(),
             "forks": store.forks(),
             "changes": [store.changed_since(version) for version in (0, 1, 3)],
-            "entries": [store.entry(log, seq) for log in LOGS for seq in range(LENGTH + 2)],
+            "entries": [store.entry(log, seq) for log in (*LOGS, *TOKEN_LOGS) for seq in range(LENGTH + 2)],
             "reads": [
                 store.read(log, start, stop, bytes_max=bytes_max, with_prev=bool(start))
-                for log in LOGS
+                for log in (*LOGS, *TOKEN_LOGS)
                 for start, stop, bytes_max in [(0, LENGTH, 200), (2, LENGTH + 2, 10_000), (3, 3, 0)]
             ],
             "facts": store.facts(),
@@ -258,6 +267,12 @@ class TwoStores(RuleBasedStateMachine):
                 continue
             raise AssertionError("a failing draft was committed")
 
+    @rule(delivered=st.sets(st.integers(0, LENGTH), min_size=1), batch=batches)
+    def deliver_own(self, delivered: set[int], batch: Batch) -> None:
+        entries = [self.reference.entry(OWN_LOG, seq) for seq in delivered]
+        tokens = tuple(token(entry) for entry in entries if entry is not None and entry.body is not None)
+        self.commit(replace(batch, tokens=tokens))
+
     @rule(hours=st.integers(0, 30))
     def expire(self, hours: int) -> None:
         self.now_ms += hours * 3_600_000
@@ -273,7 +288,7 @@ class TwoStores(RuleBasedStateMachine):
         self.sqlite = open_store(self.folder, bytes(32), same_entropy)
         self.sqlite.limit(self.bytes_max)
 
-    @rule(bytes_max=st.none() | st.integers(0, 3_000))
+    @rule(bytes_max=st.none() | st.integers(0, 6_000))
     def limit(self, bytes_max: int | None) -> None:
         self.bytes_max = bytes_max
         self.reference.limit(bytes_max)
@@ -334,7 +349,7 @@ class TwoStores(RuleBasedStateMachine):
             assert recalled is not None
             assert replace(recalled, views=memory.views) == memory
             then = self.settled[memory.base] | dict(memory.views)
-            for log in [*LOGS, *memory.views]:
+            for log in [*LOGS, *TOKEN_LOGS, *memory.views]:
                 assert recalled.views.get(log, now.get(log, NOTHING)) == then.get(log, NOTHING)
 
     @invariant()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from beepmesh.crypto.primitives import SigningKey, sha256
+from beepmesh.crypto.seal import face_of
 from beepmesh.messages.content import Receipts, Text, content_id, encode_content
 from beepmesh.messages.entry import NO_PREV, Entry, write
 from beepmesh.messages.inbox import Payload
+from beepmesh.messages.token import Token, token_of
 from beepmesh.store.contract import Batch, Draft, Recipient, Sealing, Statement, Store
 from sync.logs import LogId
 
@@ -17,6 +19,7 @@ ME, ANA, BEN = b"me".ljust(16, b"."), b"ana".ljust(16, b"."), b"ben".ljust(16, b
 MY_DEVICE = b"my device".ljust(16, b".")
 CONTROL, FEED = SigningKey(b"c" * 32), SigningKey(b"f" * 32)
 KEYS = {True: CONTROL, False: FEED}
+SECRET = bytes(range(16))
 OWN_LOG = LogId(sha256(FEED.public)[:16], 1)
 CONTROL_LOG = LogId(sha256(CONTROL.public)[:16], 0)
 
@@ -59,6 +62,16 @@ class Author:
 
     def run(self, count: int, body: bytes = b"sealed") -> tuple[Entry, ...]:
         return tuple(self.entry(body) for _ in range(count))
+
+
+def envelope(text: bytes = b"sealed") -> bytes:
+    """A body of which there can be a token."""
+    return face_of(SECRET) + text
+
+
+def token(entry: Entry) -> Token:
+    """That it was delivered; its body is an `envelope`."""
+    return token_of(entry, SECRET)
 
 
 def message_id(name: str) -> bytes:

@@ -1,4 +1,4 @@
--- Format 1. Ids, places, times and sizes are in clear; every column called sealed is encrypted under the column key.
+-- Format 2. Ids, places, times and sizes are in clear; every column called sealed is encrypted under the column key.
 
 -- "beep": `file` and `doctor` tell our store from any other SQLite file.
 PRAGMA application_id = 0x62656570;
@@ -21,7 +21,7 @@ CREATE TABLE logs (
     tip BLOB NOT NULL,          -- id of the newest settled entry, 32 bytes; empty where it was never held
     frozen INTEGER NOT NULL,    -- 1 once a fork is proven
     changed INTEGER NOT NULL,   -- the number of the commit that changed it last
-    entries INTEGER NOT NULL,   -- how many are held
+    entries INTEGER NOT NULL,   -- how many are held; of a log of tokens, how many tokens
     body_bytes INTEGER NOT NULL, -- of the bodies that are still here
     UNIQUE (feed, lane)
 );
@@ -47,6 +47,23 @@ CREATE TABLE entries (
 );
 -- For both who is given up and who is erased: there are few ranks.
 CREATE INDEX entries_rank ON entries (rank, expires_ms);
+
+-- Delivery tokens (messages/token.py). key = id of the log of tokens * 2^32 + seq; the log of the entries is inside.
+CREATE TABLE tokens (
+    key INTEGER PRIMARY KEY,
+    expires_ms INTEGER NOT NULL, -- by the holding clock
+    packed BLOB NOT NULL
+);
+CREATE INDEX tokens_expiry ON tokens (expires_ms);
+
+-- The own entries of which a token has come, and when, by our clock. A token ends; that it came does not.
+CREATE TABLE delivered (
+    feed BLOB NOT NULL,
+    lane INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (feed, lane, seq)
+) WITHOUT ROWID;
 
 -- What is kept of peers between meetings (sync/memory.py). A greater number was written later.
 CREATE TABLE memories (

@@ -1,0 +1,82 @@
+"""Delivery tokens in SQLite. They stand in a log of their own, which is a log like any other but for what it holds.
+
+A place of which the token is known is settled in both logs. The token's row goes when its entry would have ended, or
+when the disk is full; that it came stays settled, and of an own entry it stays known that it was delivered.
+Every function runs inside the transaction of the connection it is given.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from beepmesh.crypto.primitives import sha256
+from beepmesh.messages.entry import Entry
+from beepmesh.messages.token import TOKEN_PACKED_BYTES, Token, pack_token, token_log, unpack_token
+from beepmesh.policy import ends_ms
+from sync.logs import LogId
+from sync.ranges import Ranges
+
+DELETE = "DELETE FROM tokens WHERE key = ?"
+
+Went = tuple[int, int]  # key, bytes of its body: a token has none
+
+
+def tip_of(log: LogId, top: int) -> bytes:
+    """The tip of a log of tokens in which everything settled is below top: equal sets must have equal chains."""
+    return sha256(b"beepmesh/token-tip/1" + log.feed + top.to_bytes(5))
+
+
+def put(connection: sqlite3.Connection, number: int, token: Token, holding_ms: int, now_ms: int) -> None:
+    """`number` is the id of the log of tokens."""
+    expires_ms = ends_ms(holding_ms, now_ms, token.time_ms, token.ttl)
+    connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", (number << 32 | token.seq, expires_ms, pack_token(token)))
+
+
+def note_delivered(connection: sqlite3.Connection, token: Token, now_ms: int) -> None:
+    """A token of an own entry has come."""
+    connection.execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?, ?)", (*token.log, token.seq, now_ms))
+
+
+def entry_told(connection: sqlite3.Connection, log: LogId, seq: int) -> Entry | None:
+    """The entry at that place of an entries' log, without its body, where its token is held."""
+    its_tokens = token_log(log)
+    row: tuple[bytes] | None = connection.execute(
+        "SELECT packed FROM logs JOIN tokens ON tokens.key = logs.id << 32 | ? WHERE feed = ? AND lane = ?",
+        (seq, *its_tokens),
+    ).fetchone()
+    return None if row is None else unpack_token(row[0], its_tokens, seq).entry
+
+
+def seqs_told(connection: sqlite3.Connection, log: LogId, first: int, last: int) -> Ranges:
+    """Of an entries' log the places, first to last, whose tokens are held."""
+    found = connection.execute(
+        "SELECT tokens.key & 0xffffffff FROM logs JOIN tokens"
+        " ON tokens.key BETWEEN logs.id << 32 | ? AND logs.id << 32 | ? WHERE feed = ? AND lane = ?",
+        (first, last, *token_log(log)),
+    )
+    return Ranges.of(*((seq, seq + 1) for (seq,) in found))
+
+
+def read(connection: sqlite3.Connection, log: LogId, first: int, last: int, bytes_max: int) -> tuple[Token, ...]:
+    """Consecutive tokens of a log of tokens from key first on, up to key last, in bytes_max but one at least."""
+    found = connection.execute(
+        "SELECT key, packed FROM tokens WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+        (first, last, max(bytes_max // TOKEN_PACKED_BYTES, 1)),
+    )
+    return tuple(
+        unpack_token(packed, log, key & 0xFFFFFFFF) for at, (key, packed) in enumerate(found, first) if key == at
+    )
+
+
+def expire(connection: sqlite3.Connection, holding_ms: int) -> list[Went]:
+    """Those whose entries would have ended."""
+    ended: list[Went] = connection.execute("SELECT key, 0 FROM tokens WHERE expires_ms <= ?", (holding_ms,)).fetchall()
+    connection.execute("DELETE FROM tokens WHERE expires_ms <= ?", (holding_ms,))
+    return ended
+
+
+def soonest(connection: sqlite3.Connection, count: int) -> list[Went]:
+    """Those that end first."""
+    query = "SELECT key, 0 FROM tokens ORDER BY expires_ms, key LIMIT ?"
+    found: list[Went] = connection.execute(query, (count,)).fetchall()
+    return found
