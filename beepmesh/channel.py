@@ -27,8 +27,8 @@ PREAMBLE: Final = b"BM\x01" + bytes([SUITE])
 RECORD_BYTES_MAX: Final = 160 * 1024  # One entry of the largest body and its framing, twice over.
 FRAME_BYTES_MAX: Final = 65_535  # A Noise message (revision 34, section 3).
 REKEY_FRAMES: Final = 2**16  # Both ends count alike, so neither has to announce it.
-_OVERHEAD: Final = 17  # Flags and tag.
-_LENGTH_BYTES: Final = 2
+FRAME_OVERHEAD_BYTES: Final = 17  # Flags and tag.
+LENGTH_BYTES: Final = 2
 _MORE: Final = 1
 _OWNER: Final = 2
 _SEVERAL: Final = 4
@@ -93,7 +93,7 @@ class Channel:
         self._link_key = link_key
         self._doors = tuple(doors)
         self._ephemeral_seed = ephemeral_seed
-        self._part_bytes = min(frame_bytes_max, FRAME_BYTES_MAX) - _OVERHEAD
+        self._part_bytes = min(frame_bytes_max, FRAME_BYTES_MAX) - FRAME_OVERHEAD_BYTES
         self._handshake: Handshake | None = self._begin(doors[0]) if dialled else None
         self._door: Door | None = doors[0] if dialled else None
         self._sending: Cipher | None = None
@@ -147,17 +147,17 @@ class Channel:
         together: list[bytes] = []
         room = self._part_bytes
         for record in records:
-            if len(record) + _LENGTH_BYTES > room:
+            if len(record) + LENGTH_BYTES > room:
                 frames += self._seal_together(together)
                 together, room = [], self._part_bytes
             together.append(record)
-            room -= len(record) + _LENGTH_BYTES
+            room -= len(record) + LENGTH_BYTES
         return frames + self._seal_together(together)
 
     def _seal_together(self, records: list[bytes]) -> list[bytes]:
         if len(records) < 2:
             return [frame for record in records for frame in self.seal(record)]
-        parts = [part for record in records for part in (len(record).to_bytes(_LENGTH_BYTES), record)]
+        parts = [part for record in records for part in (len(record).to_bytes(LENGTH_BYTES), record)]
         return [self._seal_frame(bytes([_SEVERAL]) + b"".join(parts))]
 
     def _seal_frame(self, plain: bytes) -> bytes:
@@ -237,7 +237,7 @@ class Channel:
         records: list[ChannelEvent] = []
         at = 1
         while at < len(plain):
-            start = at + _LENGTH_BYTES
+            start = at + LENGTH_BYTES
             at = start + int.from_bytes(plain[at:start])
             if not start < at <= len(plain):
                 raise Refused("frame-malformed")

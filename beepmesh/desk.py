@@ -15,7 +15,6 @@ Laws
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -156,7 +155,7 @@ def send(
     ttl = ttl_default(rank) if expires is None else ttl_of_text(expires)
     persons, named = recipients(home, who, now_ms)
     content = Text(
-        message_id=os.urandom(ID_BYTES),
+        message_id=home.entropy(ID_BYTES),
         to=tuple(person.person for person in persons) if named else (),
         spec="" if named else who.strip(),
         text=text,

@@ -13,7 +13,7 @@ A node has one engine; whoever drives it (node.py, a simulator) calls `handle` f
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -59,13 +59,14 @@ from beepmesh.links import Happened, Links, Said, Welcomed
 from beepmesh.messages.entry import Entry, pack
 from beepmesh.messages.lifetimes import LANE_URGENT
 from beepmesh.proving import Offer, Proof, cut, prove_each
-from beepmesh.reading import Reader
+from beepmesh.reading import NOBODY, Reader
 from beepmesh.recent import Recent
 from beepmesh.store.contract import Batch, Fork, Place, ReadResult
 from beepmesh.talks import EntryTraffic, Talk, Talks
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
+from beepmesh.watching import Watcher
 from sync.frontier import Frontier
 from sync.logs import LogId, LogState
 from sync.session import (
@@ -119,13 +120,17 @@ class Engine:
         believed_s: Callable[[], int],
         wall_ms: Callable[[], int],
         entropy: Callable[[int], bytes],
+        writers: Mapping[bytes, bytes] = NOBODY,
+        watcher: Watcher | None = None,
     ) -> None:
+        """`writers`: the devices (16 B) that are known to write these feeds."""
         self._identity = identity
         self._roster = roster
         self._frontier = frontier
         self._links = Links(identity, roster, believed_s=believed_s, entropy=entropy, count=self.count)
         self._intake = Intake(frontier.states, frozen, roster, identity.control_keys)
-        self._reader = Reader(identity, roster)
+        self._reader = Reader(identity, roster, writers)
+        self._watcher = watcher
         self._believed_s = believed_s
         self._wall_ms = wall_ms
         self._talks = Talks(frontier, (identity.feed, identity.device))
@@ -283,7 +288,10 @@ class Engine:
 
     def _perform(self, link: LinkId, talk: Talk, orders: list[SessionOutput], now: float) -> list[Output]:
         # Sealed first and together: what the session says now comes before what its reads, answered here, lead to.
-        frames = self._links.seal(link, [order.data for order in orders if isinstance(order, Send)])
+        records = [order.data for order in orders if isinstance(order, Send)]
+        frames = self._links.seal(link, records)
+        if frames and self._watcher is not None:
+            self._watcher.sealed(link, records, frames)
         outputs: list[Output] = [SendFrames(link, tuple(frames))] if frames else []
         for order in orders:
             match order:
@@ -341,6 +349,8 @@ class Engine:
 
     def _take(self, link: LinkId, talk: Talk, run: TakeRun, now: float) -> list[Output]:
         talk.traffic.received += len(run.packed)
+        if self._watcher is not None:
+            self._watcher.pushed(link, run)
         try:
             offer = self._intake.judge(run.log, run.start, run.prev, run.packed, self._believed_s())
         except Refused as refused:

@@ -29,8 +29,9 @@ from beepmesh import locks
 from beepmesh.author import control_draft, feed_certificate_draft
 from beepmesh.config import Config, load
 from beepmesh.crypto.keystore import Keystore, make_names_durable
-from beepmesh.crypto.primitives import SigningKey
+from beepmesh.crypto.primitives import Entropy, SigningKey
 from beepmesh.errors import HomeProblem, Refused
+from beepmesh.safe import KEYSTORE_NAME, KeystoreSafe, Safe, told
 from beepmesh.store.contract import Batch, Committed, Fact, ReadResult, Statement, Store, StoreProblem
 from beepmesh.store.sqlite import FILE_NAME as STORE_NAME
 from beepmesh.store.sqlite import open_store
@@ -47,7 +48,6 @@ from beepmesh.trust.identity import Identity, found
 from beepmesh.trust.roster import Roster
 from sync.logs import LogId, LogState
 
-KEYSTORE_NAME: Final = "keystore.cbor"
 EARLIEST_MS: Final = 1_767_225_600_000  # 2026-01-01: there was no beepmesh before.
 _MAKING: Final = ".making"
 _COLUMNS_LABEL: Final = b"beepmesh/columns/1"
@@ -69,20 +69,30 @@ class Refreshed:
 class Home:
     """An open home. Made by `found`, `admit` or `open`; used by one thread at a time."""
 
-    def __init__(self, path: Path, keystore: Keystore, passphrase: str | None, store: Store, config: Config) -> None:
+    def __init__(
+        self,
+        path: Path,
+        safe: Safe,
+        store: Store,
+        config: Config,
+        *,
+        roster: Roster | None = None,
+        alone: bool = False,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        """`roster`: what is known already, besides what the store holds. `alone`: no other process can come here."""
         self.path = path
-        self.identity = Identity.decode(keystore.secrets)
+        self.identity = safe.read()
         self.store = store
         self.config = config
-        self.roster = Roster(self.identity.root_public)
-        self._keystore = keystore
-        self._passphrase = passphrase
-        self._keystore_stamp = _stamp(path / KEYSTORE_NAME)
+        self.roster = Roster(self.identity.root_public) if roster is None else roster
+        self.entropy = entropy
+        self._safe = safe
         self._identity_told = self.identity
         self._version = 0
         self._seen: dict[LogId, LogState] = {}
         self.facts_refused = 0
-        self._is_node = False
+        self._is_alone = alone
         self._facts_known = 0
         self._learn_facts()
 
@@ -109,7 +119,7 @@ class Home:
 
         Raises HomeProblem where there is an identity already, or the disk refuses: then nothing has been made.
         """
-        with _told(path):
+        with told(path):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locks.waiting(path / "keystore.lock"):
                 _clear_unfinished(path)
@@ -136,7 +146,7 @@ class Home:
         store = open_store(path, keystore.subkey(_COLUMNS_LABEL))
         store.limit(config.storage_megabytes * 1_000_000 or None)
         try:
-            return cls(path, keystore, passphrase, store, config)
+            return cls(path, KeystoreSafe(path, keystore, passphrase), store, config)
         except BaseException:
             store.close()
             raise
@@ -198,16 +208,13 @@ class Home:
         """Hold the keystore against other processes, with their last changes read. Raises HomeProblem."""
         if not self.store.writable:
             raise StoreProblem("read-only", str(self.path))
-        with ExitStack() as stack:
-            with _told(self.path):
-                stack.enter_context(locks.waiting(self.path / "keystore.lock"))
-            self._reread_identity()
+        with self._safe.changing():
+            self.identity = self._safe.read()
             yield
 
     def save_identity(self, identity: Identity) -> None:
         """Durably. Only inside `changing_identity`."""
-        self._keystore.save(identity.encode())
-        self._keystore_stamp = _stamp(self._keystore.path)
+        self._safe.save(identity)
         self.identity = identity
 
     # Other processes.
@@ -217,18 +224,18 @@ class Home:
         """Be the one node of this home. Raises HomeProblem naming the process that is."""
         with ExitStack() as stack:
             try:
-                with _told(self.path):
+                with told(self.path):
                     stack.enter_context(locks.at_once(self.path / "node.lock"))
             except locks.Held as held:
                 who = f"process {held.holder}" if held.holder else "another process"
                 raise HomeProblem(
                     f"A node runs on {self.path} already ({who}). Use it, stop it, or name another home with --home."
                 ) from None
-            self._is_node = True
+            self._is_alone = True
             try:
                 yield
             finally:
-                self._is_node = False
+                self._is_alone = False
 
     def node_process(self) -> int | None:
         """The process of the node that runs on this home, 0 if it left no number; None if none does."""
@@ -244,7 +251,7 @@ class Home:
 
         Nor where this home is that node's own: it knows what it does.
         """
-        if self._is_node or sys.platform == "win32" or not self.wake_path.exists():
+        if self._is_alone or sys.platform == "win32" or not self.wake_path.exists():
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
@@ -260,7 +267,7 @@ class Home:
         fresh = {log: state for log, state in changes.states.items() if self._seen.get(log) != state}
         self._seen.update(fresh)
         facts = self._learn_facts() if any(log.lane == 0 for log in fresh) else ()
-        self._reread_identity()
+        self.identity = self._safe.read()
         told, self._identity_told = self._identity_told, self.identity
         return Refreshed(fresh, changes.version, facts, self.identity is not told)
 
@@ -282,14 +289,6 @@ class Home:
                 # An earlier version took it and this one does not: one fact less must not close the home.
                 self.facts_refused += 1
         return fresh
-
-    def _reread_identity(self) -> None:
-        path = self.path / KEYSTORE_NAME
-        stamp = _stamp(path)
-        if stamp != self._keystore_stamp:
-            self._keystore = Keystore.open(path, self._passphrase)
-            self._keystore_stamp = stamp
-            self.identity = Identity.decode(self._keystore.secrets)
 
 
 def first_statements(identity: Identity) -> tuple[Statement, Statement]:
@@ -349,21 +348,3 @@ def _refuse_occupied(path: Path) -> None:
         raise HomeProblem(
             f"There is a store in {path} without its keystore. Put the keystore back, or name another home with --home."
         )
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turns the system's errors about files into words."""
-    try:
-        yield
-    except OSError as error:
-        raise HomeProblem(
-            f"The home {path} cannot be used ({error.strerror}). Make it writable, or name another with --home."
-        ) from error
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    """Changes whenever the file is replaced."""
-    with _told(path):
-        found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -6,7 +6,6 @@ Law: what is posted is durable or not posted at all; a recipient who cannot be s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,7 +57,7 @@ def _compose(home: Home, posting: Posting, now_ms: int) -> Composed:
         lane=posting.lane,
         ttl=posting.ttl,
         priority=posting.priority,
-        entropy=os.urandom,
+        entropy=home.entropy,
     )
 
 

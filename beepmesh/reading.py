@@ -10,7 +10,8 @@ the binding inside the envelope, and the real message still opens.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from beepmesh.crypto.payload import unpack
@@ -24,19 +25,23 @@ from beepmesh.trust.roster import Roster
 
 BLOCKS_MAX: Final = 16  # Of eight entries each, by a thousand possible writers: 16 MB at the worst.
 
+NOBODY: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+
 _Block: TypeAlias = tuple[bytes, int, int, tuple[bytes, ...]]
 
 
 class Reader:
     """Keeps what it learned: the hint key of each pair, and which device writes under which feed."""
 
-    def __init__(self, identity: Identity, roster: Roster) -> None:
+    def __init__(self, identity: Identity, roster: Roster, writers: Mapping[bytes, bytes] = NOBODY) -> None:
+        """`writers`: the devices known to write these feeds, for whoever has it from before."""
         self._identity = identity
         self._device = identity.device
         self._feed = identity.feed
         self._roster = roster
         self._hint_keys: dict[bytes, bytes] = {}
         self._writers: dict[bytes, bytes] = {}
+        self._known_writers = writers
         self._blocks: OrderedDict[_Block, list[dict[bytes, bytes]]] = OrderedDict()
 
     def renew(self, identity: Identity) -> None:
@@ -45,7 +50,7 @@ class Reader:
 
     def candidates(self, feed: bytes) -> Sequence[bytes]:
         """The devices that may write under this feed: the one known to, or all."""
-        writer = self._writers.get(feed)
+        writer = self._writers.get(feed) or self._known_writers.get(feed)
         return self._roster.devices() if writer is None else (writer,)
 
     def find(self, entry: Entry, senders: Sequence[bytes]) -> tuple[int, bytes] | None:

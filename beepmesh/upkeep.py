@@ -6,7 +6,6 @@ Each may be repeated without harm, and cut off at any moment by a power cut: the
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from beepmesh.author import Composed, compose, control_draft, feed_certificate_draft, sealable_devices
@@ -39,7 +38,7 @@ def rotate_prekeys(home: Home, now_ms: int) -> bool:
         ring = home.identity.prekeys.destroy(now_s, home.trusted_s)
         bundle: PrekeyBundle | None = None
         if ring.due(believed_s):
-            ring, bundle = ring.rotate(believed_s, home.identity.device_key, os.urandom)
+            ring, bundle = ring.rotate(believed_s, home.identity.device_key, home.entropy)
         # The secret is durable before anybody can seal to it.
         home.save_identity(home.identity.with_prekeys(ring))
         if bundle is None and not _is_published(home, believed_s):
@@ -66,7 +65,7 @@ def renew_certificates(home: Home, now_ms: int) -> bool:
     with home.changing_identity():
         if due:
             try:
-                home.save_identity(renew_own(home.identity, now_s, os.urandom))
+                home.save_identity(renew_own(home.identity, now_s, home.entropy))
             except NotAllowed:
                 return False  # Our own right has ended; only headquarters can help, and `status` says so.
         device, feed = first_statements(home.identity)
@@ -149,7 +148,7 @@ def _sealed_again(home: Home, message_id: bytes, waiting: list[Unsealed], now_ms
         ttl=payload.ttl,
         priority=payload.priority,
         devices_done=frozenset().union(*(item.devices for item in waiting)),
-        entropy=os.urandom,
+        entropy=home.entropy,
     )
 
 

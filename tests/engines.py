@@ -60,6 +60,7 @@ from beepmesh.forks import fork_statement
 from beepmesh.home import Home, first_statements
 from beepmesh.messages.entry import Entry
 from beepmesh.receipts import receipts_due
+from beepmesh.safe import MemorySafe
 from beepmesh.shell import frontier_of
 from beepmesh.store.contract import Batch, Statement, Store
 from beepmesh.store.memory import MemoryStore
@@ -83,28 +84,7 @@ class MemoryHome(Home):
     """A home without a folder: the desk's acts work on it as they do on a real one."""
 
     def __init__(self, identity: Identity, store: Store, roster: Roster | None = None) -> None:
-        self.path = Path("memory")
-        self.identity = self._identity_told = identity
-        self.store = store
-        self.config = Config()
-        self.roster = roster or Roster(identity.root_public)
-        self._version = 0
-        self._seen: dict[LogId, LogState] = {}
-        self.facts_refused = self._facts_known = 0
-        self._learn_facts()
-
-    def wake(self) -> None:
-        """Nobody else uses this home."""
-
-    @contextmanager
-    def changing_identity(self) -> Iterator[None]:
-        yield
-
-    def save_identity(self, identity: Identity) -> None:
-        self.identity = identity
-
-    def _reread_identity(self) -> None:
-        """There is no keystore to read."""
+        super().__init__(Path("memory"), MemorySafe(identity), store, Config(), roster=roster, alone=True)
 
     @classmethod
     def moved_in(cls, identity: Identity, entropy: Entropy, now_ms: int = NOW_MS) -> MemoryHome:

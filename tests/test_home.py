@@ -15,7 +15,8 @@ import pytest
 from beepmesh import desk, home, locks
 from beepmesh.crypto.keystore import Keystore
 from beepmesh.errors import HomeProblem, Locked, Usage
-from beepmesh.home import KEYSTORE_NAME, Home
+from beepmesh.home import Home
+from beepmesh.safe import KEYSTORE_NAME
 from beepmesh.messages.entry import verify_entry
 from beepmesh.store.contract import Batch, Fact
 from beepmesh.store.sqlite import FILE_NAME as STORE_NAME
@@ -285,4 +286,3 @@ def test_a_copied_keystore_alone_is_no_home(tmp_path: Path) -> None:
     with pytest.raises(HomeProblem, match="missing"):
         Home.open(tmp_path / "b")
     assert Keystore.open(tmp_path / "b" / KEYSTORE_NAME, None).secrets
-    assert home.KEYSTORE_NAME == KEYSTORE_NAME

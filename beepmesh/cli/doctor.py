@@ -20,7 +20,8 @@ from typing import Final, Literal
 from beepmesh.cli.call import Call
 from beepmesh.cli.text import count_of, listed, local_time, safe_line, size, span
 from beepmesh.errors import BeepmeshError
-from beepmesh.home import KEYSTORE_NAME, Home
+from beepmesh.home import Home
+from beepmesh.safe import KEYSTORE_NAME
 from beepmesh.standing import Status
 from beepmesh.standing import status as standing_of
 

@@ -16,6 +16,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ from beepmesh.crypto.primitives import CryptoFailure, Entropy, sealed_column_ope
 from beepmesh.errors import HomeProblem
 from beepmesh.store.problem import ProblemReason, StoreProblem
 
+MEMORY: Final = Path(":memory:")
+MEMORY_PAGE_BYTES: Final = 1_024  # An empty store of 45 tables and indexes takes 46 kB; with 4,096 it would be 184.
 BUSY_TIMEOUT_S: Final = 5.0  # A commit of a hundred entries takes some 10 ms; five seconds is a stuck neighbour.
 
 OLDEST_FORMAT: Final = 2
@@ -50,11 +53,12 @@ _ERRNO_REASONS: Final[dict[int | None, ProblemReason]] = {
 _READABLE = frozenset({"full", "read-only"})  # Troubles under which what is there can still be read.
 
 
-def migrations() -> list[str]:
+@cache
+def migrations() -> Sequence[str]:
     """The scripts in order; the first makes the oldest format of an empty file."""
     paths = sorted(_MIGRATIONS.glob("*.sql"))
     assert [path.stem for path in paths] == [f"{number:04}" for number, _ in enumerate(paths, OLDEST_FORMAT)]
-    return [path.read_text(encoding="utf-8") for path in paths]
+    return tuple(path.read_text(encoding="utf-8") for path in paths)
 
 
 def newest_format(scripts: Sequence[str]) -> int:
@@ -62,7 +66,8 @@ def newest_format(scripts: Sequence[str]) -> int:
     return OLDEST_FORMAT - 1 + len(scripts)
 
 
-def statements(script: str) -> list[str]:
+@cache
+def statements(script: str) -> Sequence[str]:
     """The script's statements. sqlite3.executescript commits first, which would undo "all or nothing"."""
     found: list[str] = []
     lines = ""
@@ -72,14 +77,17 @@ def statements(script: str) -> list[str]:
             found.append(lines)
             lines = ""
     assert not [line for line in lines.splitlines() if line.strip() and not line.startswith("--")], "half a statement"
-    return found
+    return tuple(found)
 
 
 class Database:
     """One connection. Reads inside `reading()` see one moment; writes happen inside `writing()`."""
 
     def __init__(self, path: Path, scripts: Sequence[str] | None = None) -> None:
-        """Open, or make, the file. Raises StoreProblem, and HomeProblem for a file of a newer or too old beepmesh."""
+        """Open, or make, the file. Raises StoreProblem, and HomeProblem for a file of a newer or too old beepmesh.
+
+        MEMORY for a path: nothing of it outlives the connection, and law 1 means the memory of this process.
+        """
         self.path = path
         self._unwritable: ProblemReason | None = None
         with self.told():
@@ -156,6 +164,8 @@ class Database:
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def file_bytes(self) -> int:
+        if self.path == MEMORY:
+            return _number(self.connection, "PRAGMA page_count") * _number(self.connection, "PRAGMA page_size")
         paths = (self.path, Path(f"{self.path}-wal"))
         return sum(path.stat().st_size for path in paths if path.exists())
 
@@ -164,9 +174,14 @@ class Database:
             return _number(self.connection, "PRAGMA user_version")
 
     def _open_writable(self, scripts: Sequence[str]) -> sqlite3.Connection:
+        if self.path == MEMORY:
+            connection = _connect(":memory:")
+            connection.execute(f"PRAGMA page_size = {MEMORY_PAGE_BYTES}")
+            migrate(connection, scripts)
+            return connection
         # SQLite gives its companion files the mode of the first one.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = _connect(self.path, "rw")
+        connection = _connect(_uri(self.path, "rw"))
         try:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -186,7 +201,7 @@ class Database:
         for options in ("", "&immutable=1"):
             if options and wal.exists() and wal.stat().st_size:
                 break  # Immutable would not see what stands in the write-ahead log alone.
-            connection = _connect(self.path, "ro" + options)
+            connection = _connect(_uri(self.path, "ro" + options))
             try:
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             except sqlite3.Error as error:
@@ -241,9 +256,13 @@ def _associated(table: str, row: bytes) -> bytes:
     return b"beepmesh/column/1|" + table.encode() + b"|sealed|" + row
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def _connect(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        uri,
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,

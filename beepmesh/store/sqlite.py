@@ -40,7 +40,7 @@ from beepmesh.store.contract import (
     Unsealed,
     feeds_of,
 )
-from beepmesh.store.database import Columns, Database
+from beepmesh.store.database import MEMORY, Columns, Database
 from beepmesh.store.memories import draw_epoch
 from sync.logs import LogId, LogState
 from sync.memory import Memory
@@ -54,14 +54,12 @@ def open_store(home: Path, column_key: bytes, entropy: Entropy = os.urandom) -> 
 
     A home that can only be read opens with `writable` False.
     """
-    database = Database(home / FILE_NAME)
-    try:
-        if database.writable:
-            _found(database, entropy)
-        return SqliteStore(database, Columns(column_key, entropy), entropy)
-    except BaseException:
-        database.close()
-        raise
+    return _opened(home / FILE_NAME, column_key, entropy)
+
+
+def memory_store(column_key: bytes, entropy: Entropy = os.urandom) -> SqliteStore:
+    """The same store without a disk."""
+    return _opened(MEMORY, column_key, entropy)
 
 
 class SqliteStore:
@@ -257,9 +255,25 @@ class SqliteStore:
             used = holding.used_bytes(connection)
         return Size(entries, body_bytes, self._database.file_bytes(), used, self._bytes_max)
 
+    def carried_bytes(self, own: Collection[bytes]) -> int:
+        """Of the bodies that are held of feeds which are not ours."""
+        with self._database.reading() as connection:
+            return log.carried_bytes(connection, own)
+
     def rebuild_views(self) -> None:
         with self._database.writing() as connection:
             views.rebuild(connection, self._columns)
+
+
+def _opened(path: Path, column_key: bytes, entropy: Entropy) -> SqliteStore:
+    database = Database(path)
+    try:
+        if database.writable:
+            _found(database, entropy)
+        return SqliteStore(database, Columns(column_key, entropy), entropy)
+    except BaseException:
+        database.close()
+        raise
 
 
 def _write(logs: log.LogWriter, draft: Draft, key: SigningKey, now_ms: int) -> Entry:

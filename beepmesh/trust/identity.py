@@ -6,8 +6,7 @@ and its control keys (who may read who everybody is).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from beepmesh.crypto.certificates import (
@@ -63,37 +62,32 @@ class Identity:
     prekeys: PrekeyRing
     trusted_s: int  # the newest HQ-signed time known when this was made: a floor until the roster is loaded
 
+    device_key: SigningKey = field(init=False, compare=False)
+    """D, which signs what names this device."""
+    link_key: AgreementKey = field(init=False, compare=False)
+    feed_key: SigningKey = field(init=False, compare=False)
+    """F, which signs messages and names nobody."""
+    org: bytes = field(init=False, compare=False)
+    """16 B."""
+    device: bytes = field(init=False, compare=False)
+    """16 B, also the id of the control feed."""
+    feed: bytes = field(init=False, compare=False)
+    """16 B, id of the message feed."""
+
+    def __post_init__(self) -> None:
+        # Making a key from its seed takes 20 to 60 us, and these are asked for with every entry and every link.
+        made = (
+            ("device_key", SigningKey(self.device_seed)),
+            ("link_key", AgreementKey(self.link_seed)),
+            ("feed_key", SigningKey(self.feed_seed)),
+        )
+        for name, key in made:
+            object.__setattr__(self, name, key)
+        for name, public in (("org", self.root_public), ("device", made[0][1].public), ("feed", made[2][1].public)):
+            object.__setattr__(self, name, public_id(public))
+
     def __repr__(self) -> str:
         return f"Identity({self.name!r}, device={self.device.hex()}, org={self.org.hex()})"
-
-    @property
-    def org(self) -> bytes:
-        """16 B."""
-        return public_id(self.root_public)
-
-    @property
-    def device(self) -> bytes:
-        """16 B, also the id of the control feed."""
-        return public_id(self.device_key.public)
-
-    @property
-    def feed(self) -> bytes:
-        """16 B, id of the message feed."""
-        return public_id(self.feed_key.public)
-
-    @property
-    def device_key(self) -> SigningKey:
-        """D, which signs what names this device."""
-        return _signing_key(self.device_seed)
-
-    @property
-    def link_key(self) -> AgreementKey:
-        return _agreement_key(self.link_seed)
-
-    @property
-    def feed_key(self) -> SigningKey:
-        """F, which signs messages and names nobody."""
-        return _signing_key(self.feed_seed)
 
     @property
     def root_key(self) -> SigningKey | None:
@@ -271,17 +265,6 @@ def secrets_of(items: list[object]) -> tuple[bytes, ...]:
     if len(secrets) != len(items) or not 1 <= len(secrets) <= SECRETS_MAX:
         raise Refused("secrets-malformed")
     return secrets
-
-
-# Making a key from its seed takes 20 to 60 us, and some are asked for with every entry.
-@lru_cache(maxsize=8)
-def _signing_key(seed: bytes) -> SigningKey:
-    return SigningKey(seed)
-
-
-@lru_cache(maxsize=4)
-def _agreement_key(seed: bytes) -> AgreementKey:
-    return AgreementKey(seed)
 
 
 def _seed_or_none(seed: bytes | None) -> bytes | None:

@@ -22,6 +22,7 @@ a device is seen in the roster, and can be revoked by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar
 
@@ -124,6 +125,13 @@ class Roster:
         self._listed: tuple[bytes, ...] | None = None
         self._people: list[Person] | None = None
         self._trusted_s: int | None = None
+        self._is_shared = False
+
+    def fork(self) -> Roster:
+        """Another roster that knows the same. What either learns from now on the other does not; until then they are
+        one in memory."""
+        self._is_shared = True
+        return copy(self)
 
     def learn(self, fact: Fact) -> list[Learned]:
         """Verify and take one fact; what it changed, nothing for a repeat. Raises Refused."""
@@ -229,6 +237,8 @@ class Roster:
 
     def _take(self, fact: Fact, *, trusted: bool) -> list[Learned]:
         parts = facts.parts_of(fact)
+        if self._is_shared:
+            self._part()
         self._people = None
         match fact.kind:
             case facts.FEED_CERTIFICATE:
@@ -243,6 +253,19 @@ class Roster:
                 return self._take_page(fact, *parts)
             case _:
                 return []  # A fork proof is about entries: whoever keeps the logs judges it.
+
+    def _part(self) -> None:
+        """What forks have in common is left to the others. The lists inside are never changed in place."""
+        self._registrars = dict(self._registrars)
+        self._devices = dict(self._devices)
+        self._feeds = dict(self._feeds)
+        self._of_person = {person: dict(devices) for person, devices in self._of_person.items()}
+        self._bundles = dict(self._bundles)
+        self._waiting = dict(self._waiting)
+        self._said = {device: dict(said) for device, said in self._said.items()}
+        self._listing = deepcopy(self._listing)
+        self._standing = dict(self._standing)
+        self._is_shared = False
 
     def _take_device(self, fact: Fact, data: bytes, registrar: bytes) -> list[Learned]:
         known = self._devices.get(fact.feed, [])

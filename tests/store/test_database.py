@@ -96,7 +96,7 @@ def test_a_file_from_before_the_first_release_is_left_alone_with_a_sentence(tmp_
 
 
 def test_half_a_statement_is_our_own_mistake() -> None:
-    assert statements("SELECT 1;\n-- nothing\n") == ["SELECT 1;\n"]
+    assert statements("SELECT 1;\n-- nothing\n") == ("SELECT 1;\n",)
     with pytest.raises(AssertionError):
         statements("SELECT 1;\nSELECT 2")
 
