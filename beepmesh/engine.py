@@ -54,10 +54,11 @@ from beepmesh.events import (
 )
 from beepmesh.forks import proves
 from beepmesh.gathering import Pending
-from beepmesh.intake import Intake
-from beepmesh.links import Happened, Links, Said, Welcomed
+from beepmesh.intake import BLAMELESS, REFUSALS_MAX, Intake
+from beepmesh.links import FRAMING_FAULTS, Happened, Links, Said, Welcomed
 from beepmesh.messages.entry import Entry, pack
 from beepmesh.messages.lifetimes import LANE_URGENT
+from beepmesh.messages.token import is_token, pack_token
 from beepmesh.proving import Offer, Proof, cut, prove_each
 from beepmesh.reading import NOBODY, Reader
 from beepmesh.recent import Recent
@@ -90,20 +91,6 @@ from sync.session import Output as SessionOutput
 from sync.session import TimeCame as SessionTimeCame
 from sync.session import WakeAt as SessionWakeAt
 
-REFUSALS_MAX: Final = 64  # Runs refused on one link before it is closed: a peer that checks would have refused them.
-# Except for these: a peer may have taken such entries before it could know - that the author was put out, or whoever
-# vouched for him - or have erased their bodies by a clock that ran ahead; where two push the same log at once, each
-# builds on what the other one had not sent yet; and signatures may have been spoiled before they came to him.
-BLAMELESS: Final = frozenset(
-    {"log-frozen", "feed-revoked", "unknown-feed", "certificate-expired", "body-missing", "no-predecessor"}
-    | {"signature-spoiled", "fork-unproved"}
-)
-# What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
-FRAMING_FAULTS: Final = {
-    "malformed": "framing-malformed",
-    "oversize": "framing-oversized",
-    "silent": "handshake-timeout",
-}
 MARKS_MAX: Final = 1_024  # Signatures checked for a push and not yet noted; what is forgotten is checked again.
 
 
@@ -133,7 +120,8 @@ class Engine:
         self._watcher = watcher
         self._believed_s = believed_s
         self._wall_ms = wall_ms
-        self._talks = Talks(frontier, (identity.feed, identity.device))
+        # Of what is held only tokens stand under a feed that nobody writes: they wait for alerts and certificates.
+        self._talks = Talks(frontier, (identity.feed, identity.device), later=lambda log: roster.feed(log.feed) is None)
         self._pending = Pending()
         self._asked_counts: deque[Counter[str]] = deque()
         # Counts of commits that failed. They alone are no reason for another one, which would fail as well.
@@ -250,7 +238,7 @@ class Engine:
         for event in happened:
             match event:
                 case Welcomed(link, device, salt):
-                    self._frontier.feeds = self._roster.feed_list
+                    self._frontier.feeds = self._roster.names
                     self._talks.open(link, device, salt)
                     # Before the handshake's last frame, which then leaves in one packet with HELLO.
                     outputs.insert(0, RecallPeer(link, device))
@@ -330,6 +318,9 @@ class Engine:
         """Cut into runs that the peer can prove (proving.py)."""
         if order.link not in self._talks:
             return []
+        if read.tokens:
+            tokens = tuple(pack_token(token) for token in read.tokens)
+            return self._to_session(order.link, RunRead(order.log, order.start, b"", tokens, read.gone), now)
         feed = self._roster.feed(order.log.feed)
         packed = tuple(pack(entry) for entry in read.entries)
         whole = order.start + len(packed) == order.stop
@@ -348,16 +339,33 @@ class Engine:
         return self._to_session(order.link, RunRead(order.log, order.start, read.prev, packed, gone, runs.ends), now)
 
     def _take(self, link: LinkId, talk: Talk, run: TakeRun, now: float) -> list[Output]:
+        if is_token(run.packed[0], run.log):
+            return self._take_tokens(link, run, now)
         talk.traffic.received += len(run.packed)
         if self._watcher is not None:
             self._watcher.pushed(link, run)
+        done = RunDone(run.log, run.start, len(run.packed), taken=True)
+        if run.prev is None and self._intake.repeats(run.log, run.start, run.start + done.count):
+            return self._to_session(link, done, now)
         try:
             offer = self._intake.judge(run.log, run.start, run.prev, run.packed, self._believed_s())
         except Refused as refused:
-            return self._refuse(link, RunDone(run.log, run.start, len(run.packed), taken=False), refused.reason, now)
+            return self._refuse(link, replace(done, taken=False), refused.reason, now)
         if run.log.lane == LANE_URGENT:
             return self._settle(link, offer, prove_each(offer), now)
         self._offers.append((link, offer))
+        return []
+
+    def _take_tokens(self, link: LinkId, run: TakeRun, now: float) -> list[Output]:
+        log, start, packed, counts = run.log, run.start, run.packed, self._pending.counts
+        try:
+            tokens = self._intake.take_tokens(log, start, packed, self._believed_s(), counts)
+        except Refused as refused:
+            return self._refuse(link, RunDone(log, start, len(packed), taken=False), refused.reason, now)
+        if not tokens:
+            return self._to_session(link, RunDone(log, start, len(packed), taken=True), now)
+        self._pending.tokens += tokens
+        self._taken.append((link, log, start, len(packed)))
         return []
 
     def _settle(self, link: LinkId, offer: Offer, proof: Proof, now: float) -> list[Output]:
@@ -393,13 +401,13 @@ class Engine:
 
     def _open(self, entry: Entry, senders: list[bytes] | None) -> bool:
         try:
-            payload = self._reader.open(entry, self._wall_ms(), senders)
+            letter = self._reader.open(entry, self._wall_ms(), senders)
         except Refused as refused:
             self.count(refused.reason)
             return False
-        if payload is not None:
-            self._pending.payloads.append(payload)
-        return payload is not None
+        if letter is not None:
+            self._pending.add(letter)
+        return letter is not None
 
     # Commits: what becomes of a batch.
 
@@ -432,8 +440,8 @@ class Engine:
         return [ProveForks(tuple(shown.values()))] if shown else []
 
     def _consequences(self, batch: Batch) -> list[Output]:
-        outputs: list[Output] = [MessageArrived(payload) for payload in batch.payloads]
-        if batch.payloads:
+        outputs: list[Output] = [MessageArrived(payload) for payload in batch.payloads if not payload.mine]
+        if outputs:
             outputs.append(WriteReceipts())
         if any(fact.kind in (PREKEY_BUNDLE, DEVICE_CERTIFICATE) for fact in batch.facts):
             outputs.append(SealWaiting())
@@ -471,6 +479,7 @@ class Engine:
             if entry.log not in forked and entry.seq not in self._frontier.settled(entry.log)
         ]
         self._recent.keep(fresh, done.batch.proved)
+        self._recent.forget(done.batch.tokens)
         self._recent.mend(done.batch.mended)
 
     def _reopened(self, order: ReopenEntries, entries: list[Entry]) -> list[Output]:

@@ -8,7 +8,9 @@ from typing import Final
 
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
-from beepmesh.store.contract import Batch, Fork, Place
+from beepmesh.messages.token import Token
+from beepmesh.reading import Letter
+from beepmesh.store.contract import Batch, Fork, Place, Recipient
 from beepmesh.trust.facts import Fact
 from sync.logs import LogId
 from sync.memory import Memory
@@ -24,6 +26,7 @@ class Pending:
     entries: list[Entry] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
+    outbox: list[Recipient] = field(default_factory=list)
     forks: list[Fork] = field(default_factory=list)
     pending_add: list[Place] = field(default_factory=list)
     pending_remove: list[Place] = field(default_factory=list)
@@ -32,10 +35,20 @@ class Pending:
     proved: set[bytes] = field(default_factory=set)
     mended: list[Entry] = field(default_factory=list)
     memories: dict[bytes, Memory] = field(default_factory=dict)
+    tokens: list[Token] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         return self.batch() == _NOTHING
+
+    def add(self, letter: Letter) -> None:
+        """Something was opened."""
+        self.payloads.append(letter.payload)
+        if letter.token is not None:
+            self.tokens.append(letter.token)
+        if letter.note is not None:
+            self.payloads.append(letter.note)
+            self.outbox.append(Recipient(letter.note.message_id, letter.payload.sender_person))
 
     def batch(self) -> Batch:
         """All of it."""
@@ -43,6 +56,7 @@ class Pending:
             entries=tuple(self.entries),
             facts=tuple(self.facts),
             payloads=tuple(self.payloads),
+            outbox=tuple(self.outbox),
             forks=tuple(self.forks),
             pending_add=tuple(self.pending_add),
             pending_remove=tuple(self.pending_remove),
@@ -51,4 +65,5 @@ class Pending:
             proved=frozenset(self.proved),
             mended=tuple(self.mended),
             memories=tuple(self.memories.items()),
+            tokens=tuple(self.tokens),
         )

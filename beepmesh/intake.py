@@ -15,6 +15,8 @@ Laws
    left the body off, out of malice or by a clock that ran ahead, would take the message from its reader.
 7. A proof of a fork waits for the certificate of its feed, within a bound: the two travel in different logs.
 8. What contradicts our newest entry is handed to the store, which makes a proof of it, and to nobody else.
+9. A delivery token is taken from whoever brings it, as far as its entry might be; a run with a false one is refused.
+   Tokens are not linked, so nothing of prev, holes and forks concerns them, and their logs are never frozen.
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from beepmesh.author import BODY_CONTROL, BODY_ENVELOPE, BODY_FEED_CERTIFICATE, decode_control, feed_certificate_fact
 from beepmesh.errors import Refused
 from beepmesh.forks import feed_of, fork_in
-from beepmesh.messages.entry import NO_PREV, Entry, unpack_run
+from beepmesh.messages.entry import NO_PREV, SEQ_MAX, Entry, unpack_run
 from beepmesh.messages.lifetimes import LANE_URGENT, expires_ms
+from beepmesh.messages.token import Token, unpack_token, verify_token
 from beepmesh.proving import Offer, Proof
 from beepmesh.store.contract import Fork
 from beepmesh.trust.clock import AHEAD_S_MAX
@@ -40,6 +43,17 @@ from sync.ranges import Ranges
 CERTIFICATE_GRACE_S: Final = 30 * 86_400  # An expired device may still relay and be read for 30 days (crypto.md 5.9).
 EARLY_PROOFS_MAX: Final = 256  # Of feeds that nobody has vouched for yet; 0.5 kB each.
 _NOTHING: Final = LogState(Ranges(), b"")
+# Runs refused on one link before it is closed: a peer that checks would have refused them.
+REFUSALS_MAX: Final = 64
+# Except for these: a peer may have taken such entries before it could know - that the author was put out, or whoever
+# vouched for him - or have erased their bodies by a clock that ran ahead; where two push the same log at once, each
+# builds on what the other one had not sent yet; and signatures may have been spoiled before they came to him.
+BLAMELESS: Final = frozenset(
+    {"log-frozen", "feed-revoked", "unknown-feed", "certificate-expired", "body-missing", "no-predecessor"}
+    | {"signature-spoiled", "fork-unproved"}
+)
+
+_Said = TypeVar("_Said", Entry, Token)
 
 
 @dataclass(slots=True)
@@ -121,11 +135,36 @@ class Intake:
         taken.mended = [entry for entry in taken.overlapping if entry.id in proof.good and entry.seq in durable]
         for entry in taken.entries:
             self._control(entry, taken)
-        self._permit_date(log, entries, believed_s)
+        self._permit_date(log, entries[-1], believed_s)
         self._judge_early(log.feed, taken)
         tip = entries[-1].id if entries[-1].seq >= state.settled.top else state.tip
         self._ahead[log] = LogState(_with(settled, entries), tip)
         return taken
+
+    def take_tokens(
+        self, log: LogId, start: int, packed: Sequence[bytes], believed_s: int, counts: Counter[str]
+    ) -> list[Token]:
+        """What is new of a run of a token log; all of it is true. Raises Refused, and then none of it is taken."""
+        if start + len(packed) - 1 > SEQ_MAX:
+            raise Refused("token-malformed", "a sequence number out of range")
+        tokens = [unpack_token(data, log, seq) for seq, data in enumerate(packed, start)]
+        spoken_of = tokens[0].log
+        feed = self._roster.feed(spoken_of.feed)
+        if feed is None:
+            raise Refused("unknown-feed")
+        self._permit_lane(feed, spoken_of)
+        tokens = self._within_cut(feed, spoken_of, tokens, counts)
+        self._permit_date(spoken_of, tokens[-1], believed_s)
+        known = self._states.get(log, _NOTHING).settled
+        new = [token for token in tokens if token.seq not in known]
+        if not all(verify_token(feed.public, token) for token in new):
+            raise Refused("token-false", f"of {spoken_of}")
+        return new
+
+    def repeats(self, log: LogId, start: int, stop: int) -> bool:
+        """Whether all of a run that names no predecessor is durable already: it came over another link meanwhile."""
+        settled = self._states.get(log, _NOTHING).settled
+        return 0 < start < settled.top and settled.covers(start, stop)
 
     def committed(self) -> None:
         """What was ahead is durable, or gone: in both cases the shared states say so now."""
@@ -200,7 +239,7 @@ class Intake:
         if log.lane == 3:
             raise Refused("wrong-lane", "bulk comes only when asked for")
 
-    def _within_cut(self, feed: FeedInfo, log: LogId, entries: list[Entry], counts: Counter[str]) -> list[Entry]:
+    def _within_cut(self, feed: FeedInfo, log: LogId, entries: list[_Said], counts: Counter[str]) -> list[_Said]:
         cut = feed.last_good(log.lane)
         if cut is None or entries[-1].seq <= cut:
             return entries
@@ -219,10 +258,10 @@ class Intake:
             counts["body-missing"] += 1
         return good
 
-    def _permit_date(self, log: LogId, entries: Sequence[Entry], believed_s: int) -> None:
+    def _permit_date(self, log: LogId, newest: Entry | Token, believed_s: int) -> None:
         """By the newest certificate, which may stand in this very run."""
         feed = self._roster.feed(log.feed)
-        written_s = min(entries[-1].time_ms // 1000, believed_s)
+        written_s = min(newest.time_ms // 1000, believed_s)
         if feed is None or written_s > feed.expires + CERTIFICATE_GRACE_S:
             raise Refused("certificate-expired")
 

@@ -24,6 +24,12 @@ from beepmesh.trust.roster import Roster
 
 HANDSHAKE_S: Final = 10.0  # A slow radio needs two seconds; a silent stranger should not hold a place for long.
 EARLY_BYTES_MAX: Final = 256 * 1024  # Session records of a peer whose certificate is still on its way.
+# What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
+FRAMING_FAULTS: Final = {
+    "malformed": "framing-malformed",
+    "oversize": "framing-oversized",
+    "silent": "handshake-timeout",
+}
 _NO_FAULT: Final = frozenset({"duplicate-link", "admission-over", "link-ended"})
 
 

@@ -25,7 +25,7 @@ from beepmesh.messages.lifetimes import (
 EXPIRED: Final = 0  # Only its header is still good for anything: it proves what came after it.
 OTHERS_BULK: Final = 1
 OTHERS_ROUTINE: Final = 2
-TOKENS: Final = 3  # Of deliveries. Small, and each spares the ground a copy; no entry has this rank.
+TOKENS: Final = 3  # Of deliveries, while their entries would live; then EXPIRED. No entry has this rank.
 OWN_BULK: Final = 4  # That some peer holds too.
 OTHERS_URGENT: Final = 5
 KEPT: Final = 6  # Never given up.

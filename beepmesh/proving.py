@@ -7,9 +7,11 @@ It is true all the same, but whoever holds it must be able to show that to other
 again. Hence
 
 Laws
-1. Above every held entry that is not proved stands one that is, nothing missing between, and both fit into one run.
+1. Above every held entry that is not proved stands one that is, nothing missing between, and both fit into one run; or
+   one of which the delivery token is held, for that has a signature which was checked, and names what is below.
 2. The lowest entry above a hole is proved. (A hole is what is not settled; what is settled and gone is none.)
-3. A run is pushed up to a proved entry. Only what fills a hole may end at its edge, where the receiver's law 2 helps.
+3. A run is pushed up to a proved entry, or to below a token: tokens travel first. Only what fills a hole may end at its
+   edge, where the receiver's law 2 helps.
 
 By 1, whatever was taken can be pushed to somebody who has nothing of it; by 2 and 3, to somebody who has what is above.
 Runs that hang together are not proved by the newest of them all, though that would be cheaper: law 1 would not hold.
@@ -97,10 +99,10 @@ def _good(offer: Offer) -> frozenset[bytes]:
 
 
 def _fits_edge(offer: Offer, read: Read) -> bool:
-    """Whether a proved entry stands directly above the run, and law 1 holds with it."""
+    """Whether a proved entry, or a token, stands directly above the run, and law 1 holds with it."""
     newest = offer.entries[-1]
     found = read(offer.log, newest.seq + 1, newest.seq + 2, bytes_max=0, with_prev=False)
-    return any(
+    return found.above == newest.id or any(
         above.prev == newest.id
         and len(offer.entries) < RUN_ENTRIES_MAX
         and offer.size + packed_bytes(above) <= RUN_BYTES_MAX
@@ -131,7 +133,7 @@ def cut(public: bytes | None, read: ReadResult, sizes: Sequence[int], *, run_byt
     checked: dict[bytes, bool] = {}
 
     def good(entry: Entry) -> bool:
-        if public is None or entry.id in read.proved:
+        if public is None or entry.id in read.proved or (entry is entries[-1] and entry.id == read.above):
             return True
         if entry.id not in checked:
             checked[entry.id] = verify_entry(public, entry)

@@ -12,14 +12,24 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from beepmesh.crypto.payload import unpack
 from beepmesh.crypto.seal import HINT_BYTES, HINTS_A_BLOCK, hint_key, hints_of_block, open_slot
 from beepmesh.errors import Refused
-from beepmesh.messages.content import CONTENT_BYTES_MAX, content_id, decode_content
+from beepmesh.messages.content import (
+    CONTENT_BYTES_MAX,
+    DELIVERED,
+    Content,
+    Receipts,
+    content_id,
+    decode_content,
+    encode_content,
+)
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
+from beepmesh.messages.lifetimes import LANE_MESSAGES, ROUTINE
+from beepmesh.messages.token import Token, token_of
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
 
@@ -28,6 +38,16 @@ BLOCKS_MAX: Final = 16  # Of eight entries each, by a thousand possible writers:
 NOBODY: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
 _Block: TypeAlias = tuple[bytes, int, int, tuple[bytes, ...]]
+
+
+class Letter(NamedTuple):
+    """What became of an entry that was for this device."""
+
+    payload: Payload
+    token: Token | None = None
+    """What tells its author, and everybody who carries it, that it was delivered. None where others read it too."""
+    note: Payload | None = None
+    """Where there is a token: that we have said so. No receipt is written then. A receipt needs none itself."""
 
 
 class Reader:
@@ -82,8 +102,8 @@ class Reader:
                 self._blocks.popitem(last=False)
         return known
 
-    def open(self, entry: Entry, now_ms: int, senders: Sequence[bytes] | None = None) -> Payload | None:
-        """The content, if this entry is for this device; None if it is not. Raises Refused for a broken envelope."""
+    def open(self, entry: Entry, now_ms: int, senders: Sequence[bytes] | None = None) -> Letter | None:
+        """What is in it, if this entry is for this device; None if it is not. Raises Refused for a broken envelope."""
         found = self.find(entry, self.candidates(entry.feed) if senders is None else senders)
         feed = self._roster.feed(entry.feed)
         if found is None or entry.body is None or feed is None:
@@ -108,9 +128,10 @@ class Reader:
         sender = self._roster.device(opened.sender)
         assert sender is not None  # open_slot has looked it up.
         self._writers[entry.feed] = opened.sender
-        content = unpack(opened.payload, CONTENT_BYTES_MAX)
-        return Payload(
-            message_id=content_id(decode_content(content)),
+        packed = unpack(opened.payload, CONTENT_BYTES_MAX)
+        content = decode_content(packed)
+        payload = Payload(
+            message_id=content_id(content),
             feed=entry.feed,
             lane=entry.lane,
             seq=entry.seq,
@@ -118,10 +139,32 @@ class Reader:
             sender_person=sender.person,
             received_ms=now_ms,
             time_ms=entry.time_ms,
-            content=content,
+            content=packed,
             mine=False,
             ttl=entry.ttl,
             priority=entry.priority,
+        )
+        if len(entry.hints) > HINT_BYTES:
+            return Letter(payload)
+        return Letter(payload, token_of(entry, opened.token), self._note(payload, content))
+
+    def _note(self, payload: Payload, content: Content) -> Payload | None:
+        if isinstance(content, Receipts):
+            return None
+        said = Receipts(((payload.message_id, DELIVERED),))
+        return Payload(
+            message_id=content_id(said),
+            feed=None,
+            lane=LANE_MESSAGES,
+            seq=0,
+            sender=self._device,
+            sender_person=self._identity.person,
+            received_ms=payload.received_ms,
+            time_ms=0,  # Long expired, so that nobody waits for it to be sealed.
+            content=encode_content(said),
+            mine=True,
+            ttl=0,
+            priority=ROUTINE,
         )
 
     def _learn_key(self, sender: bytes) -> bytes | None:

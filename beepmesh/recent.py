@@ -8,6 +8,7 @@ from typing import Final
 
 from beepmesh.events import ReadEntries
 from beepmesh.messages.entry import Entry
+from beepmesh.messages.token import Token
 from beepmesh.store.contract import ReadResult
 from sync.logs import LogId
 from sync.ranges import Ranges
@@ -48,9 +49,14 @@ class Recent:
                 if entry.id in proved:
                     self._proved.add(entry.id)
         while self._bytes > RECENT_BYTES_MAX:
-            _, oldest = self.entries.popitem(last=False)
-            self._proved.discard(oldest.id)
-            self._bytes -= ENTRY_BYTES + oldest.body_bytes
+            self._drop(self.entries.popitem(last=False)[1])
+
+    def forget(self, tokens: Iterable[Token]) -> None:
+        """These were delivered."""
+        for token in tokens:
+            entry = self.entries.pop(token.place, None)
+            if entry is not None:
+                self._drop(entry)
 
     def mend(self, entries: Iterable[Entry]) -> None:
         """The signatures of these are good, whatever was kept."""
@@ -59,3 +65,7 @@ class Recent:
             if held is not None and held.id == entry.id:
                 self.entries[(entry.log, entry.seq)] = held._replace(signature=entry.signature)
                 self._proved.add(entry.id)
+
+    def _drop(self, entry: Entry) -> None:
+        self._proved.discard(entry.id)
+        self._bytes -= ENTRY_BYTES + entry.body_bytes

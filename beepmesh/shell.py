@@ -472,6 +472,6 @@ def frontier_of(home: Home) -> Frontier:
     """Everything that home has settled, as its engine starts with it."""
     changes = home.store.changed_since(0)
     states = ((log, state, changes.numbers[log]) for log, state in changes.states.items())
-    frontier = Frontier(home.store.epoch(), home.roster.feed_list, states, home.store.frozen())
+    frontier = Frontier(home.store.epoch(), home.roster.names, states, home.store.frozen())
     frontier.upto = changes.version
     return frontier

@@ -9,7 +9,7 @@ Laws
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,8 +52,9 @@ class Talk:
 class Talks:
     """All of them."""
 
-    def __init__(self, frontier: Frontier, watched: Collection[bytes]) -> None:
+    def __init__(self, frontier: Frontier, watched: Collection[bytes], later: Callable[[LogId], bool]) -> None:
         self._frontier = frontier
+        self._later = later
         self._watched = frozenset(watched)
         self._sources = Sources()
         self._talks: dict[LinkId, Talk] = {}
@@ -89,6 +90,7 @@ class Talks:
             number=link,
             watched=self._watched,
             listed=talk.device not in self._unlisted,
+            later=self._later,
         )
         talk.kept_at = now
         early, talk.early = talk.early, []

@@ -36,6 +36,8 @@ class Simulation:
         self.now = 0.0
         self.events = 0
         """How many have happened."""
+        self.after_each: Callable[[], Any] | None = None
+        """Called when an event has happened: to look, not to change anything."""
         self._heap: list[tuple[float, int, Event]] = []
         self._planned = 0
         self._streams: dict[str, random.Random] = {}
@@ -65,4 +67,6 @@ class Simulation:
             if not event.cancelled:
                 self.events += 1
                 event.call()
+                if self.after_each is not None:
+                    self.after_each()
         self.now = max(self.now, until)

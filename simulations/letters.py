@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,7 @@ class Text:
 class Letter:
     """One entry that carries a text, or those of its wraps that found room."""
 
+    message: Message
     share: float
     """Of its message: all entries of one come to 1."""
     steps: bytearray
@@ -45,6 +46,8 @@ class Letters:
         self._texts: dict[bytes, Text] = {}
         self._by_place: dict[tuple[LogId, int], Letter] = {}
         self._kinds: dict[bytes, Kind] = {}
+        self.on_first: Callable[[Letter, int, int], None] = lambda _letter, _giver, _taker: None
+        """Told of each first way: letter, giver, taker."""
 
     def posted(self, message_id: bytes, text: Text) -> None:
         """Before its entries are `written`."""
@@ -58,7 +61,7 @@ class Letters:
             if draft.statement is not None:
                 self._kinds[entry.signature] = "reconciliation"
             elif draft.sealed_to and (text := self._texts.get(message_id := draft.sealed_to[0].message_id)):
-                letter = Letter(1 / text.count / times[message_id], bytearray(self._nodes))
+                letter = Letter(text.message, 1 / text.count / times[message_id], bytearray(self._nodes))
                 letter.steps[author] = 1
                 self._by_place[entry.log, entry.seq] = letter
                 self._kinds[entry.signature] = "payload"
@@ -75,6 +78,7 @@ class Letters:
         """Only its first way to a node counts."""
         if not letter.steps[taker]:
             letter.steps[taker] = min(letter.steps[giver], HOPS_MAX) + 1
+            self.on_first(letter, giver, taker)
 
     def kinds(self, record: bytes) -> list[tuple[Kind, int]]:
         """The bytes of a session record by kind, in their order."""

@@ -184,11 +184,9 @@ class SimNode:
         self.lose_power()
 
     def lose_power(self) -> None:
-        """At once. What was committed stays."""
+        """At once. What was committed stays. The medium has been told before (`Medium.off`), or is next."""
         self.is_on = False
         self._engine = self._home = None
-        for link in [*self._links.values()]:
-            link.close()
         self._links.clear()
         self._numbers.clear()
         self._inputs.clear()
@@ -209,9 +207,6 @@ class SimNode:
     # What the air says.
 
     def up(self, link: Link) -> None:
-        if not self.is_on:
-            link.close()
-            return
         self._awake()
         self._links_seen += 1
         number = self._numbers[link] = self._links_seen

@@ -368,9 +368,11 @@ class _End:
 
     def _go_on(self) -> None:
         """Do what stands before the next frame and takes no air, then get in line with that frame."""
-        while self.queue and self.queue[0][0] is _TELL:
+        while self.flight is None and self.queue and self.queue[0][0] is _TELL:
             self.queue.popleft()
             self.host.drained(self)
+        if self.flight is not None:
+            return  # The host has sent again, nobody else was on the air, and it goes on when that has landed.
         if self.queue and self.queue[0][0] is _CLOSE:
             self.meeting.hang_up()
         elif self.queue:

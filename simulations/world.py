@@ -26,7 +26,7 @@ from sync.logs import LogId
 
 PART_BYTES_MAX: Final = 48_000  # Its characters are 64,000 of the 65,536 bytes that a text may have.
 PRIORITIES: Final = ("sos", "routine", "bulk")  # By `Message.prio`.
-_LETTERS: Final = string.ascii_letters + string.digits + "-_"  # 6 bits each, and the product's compression finds that.
+LETTERS: Final = string.ascii_letters + string.digits + "-_"  # 6 bits each, and the product's compression finds that.
 
 MakeNode = Callable[[int, "World"], SimNode]
 
@@ -105,7 +105,7 @@ class World:
 
     def _send(self, author: SimNode, who: str, text: Text, size: int) -> None:
         message = text.message
-        said = "".join(self.simulation.random("texts").choices(_LETTERS, k=max(1, size * 4 // 3)))
+        said = "".join(self.simulation.random("texts").choices(LETTERS, k=max(1, size * 4 // 3)))
         minutes = max(1, -(-int(message.ttl) // 60))
 
         def send(home: Home) -> None:

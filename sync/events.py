@@ -26,7 +26,8 @@ class RunRead:
     log: LogId
     start: int
     prev: bytes | None
-    """32 B, the id of entry start - 1, if it was asked for; None when start is 0 or nothing could be read."""
+    """32 B, the id of entry start - 1, if it was asked for; None when start is 0 or nothing could be read; empty where
+    nothing links the entries of this log, so that there is nothing to say."""
     packed: tuple[bytes, ...]
     """Consecutive entries from start on; at least one, if the entry at start is held."""
     gone: Ranges

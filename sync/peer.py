@@ -50,6 +50,8 @@ class PeerLog:
     queued: bool = False
     stopped: bool = False
     """The peer wants nothing pushed here."""
+    held_back: bool = False
+    """It came from another peer a moment ago: the peer is told, and may have it from there."""
     paused: bool = False
     """We want nothing pushed here, for another node does it."""
 
@@ -90,7 +92,7 @@ class PeerLog:
 
     @property
     def owes(self) -> bool:
-        return not self.stopped and (self.fork_due or bool(self.todo))
+        return not (self.stopped or self.held_back) and (self.fork_due or bool(self.todo))
 
     def infers_prev(self, start: int) -> bool:
         """Whether a run from start on needs no prev."""
@@ -115,6 +117,8 @@ class Peer:
         self._logs: dict[LogId, PeerLog] = {}
         self._spans = 0
         self._awaited: dict[LogId, None] = {}
+        self.urgent_awaited = 0
+        """How many of the awaited logs are of lane 0."""
         self.flipped: list[LogId] = []
         """Logs that have become awaited, or are no longer, since the session looked."""
 
@@ -251,6 +255,8 @@ class Peer:
             self._awaited[view.log] = None
         else:
             del self._awaited[view.log]
+        if not view.log.lane:
+            self.urgent_awaited += 1 if view.missing else -1
 
     def differing(self) -> list[LogId]:
         """The logs of which the peer has settled something else than we have."""

@@ -1,6 +1,7 @@
 """What we still owe the peer, in which order, and how much of it may be under way.
 
-Law 1: while a lane has anything to push, read or send, nothing of a later lane leaves.
+Law 1: while a lane has anything to push, read or send, nothing of a later lane leaves. Within a lane, logs that may
+       come later (`Session(later=...)`) wait for the others.
 Law 2: no entry is sent twice, but for what the peer asked for again (WANT), or a run that it refused for want of its
        predecessor: once more, with prev.
 Law 3: at most WINDOW_RUNS_MAX runs and WINDOW_BYTES_MAX packed bytes are unacknowledged; one run always may be.
@@ -12,13 +13,13 @@ Logs of one lane take turns, READ_ENTRIES_MAX entries at a time, so that a full 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sync.events import AskDrained, Output, ReadRun, RunRead, Send
 from sync.limits import (
-    LANE_MAX,
+    LANES,
     LINK_BYTES_FIRST,
     LINK_BYTES_MAX,
     LINK_BYTES_MIN,
@@ -126,7 +127,7 @@ class Pace:
 class Push:
     """One side's pushing. `pump` after anything changed."""
 
-    def __init__(self, peer: Peer, names: Names) -> None:
+    def __init__(self, peer: Peer, names: Names, later: Callable[[LogId], bool]) -> None:
         self.entries_sent = 0
         self.record_bytes_max = 0
         """The peer's; known from its HELLO, before which nothing is queued."""
@@ -135,8 +136,9 @@ class Push:
         self.pace = Pace()
         self._peer = peer
         self._names = names
-        self._lanes = tuple(_Lane() for _ in range(LANE_MAX + 1))
-        self._reading: dict[LogId, tuple[Span, bool]] = {}
+        self._later = later
+        self._lanes = tuple(_Lane() for _ in range(2 * LANES))  # Of each lane what goes first, and what may wait.
+        self._reading: dict[LogId, tuple[_Lane, Span, bool]] = {}
         self._window: deque[_Sent] = deque()
         self._window_bytes = 0
 
@@ -159,11 +161,15 @@ class Push:
         """If anything of this log is owed, it takes its turn."""
         if view.owes and not view.queued:
             view.queued = True
-            self._lanes[view.log.lane].queue.append(view)
+            self._lanes[2 * view.log.lane + self._later(view.log)].queue.append(view)
 
     def pump(self, out: list[Output], now: float) -> None:
-        """Send and read what the window, the link and the order of lanes allow."""
-        for lane in self._lanes[: self.lanes_open]:
+        """Send and read what the window, the link and the order of lanes allow.
+
+        While something urgent is to come from the peer, only that is pushed which is urgent: it may spare the rest.
+        """
+        lanes = min(self.lanes_open, 1) if self._peer.urgent_awaited else self.lanes_open
+        for lane in self._lanes[: 2 * lanes]:
             while lane.ready:
                 if not self._send_next(lane, out, now):
                     return
@@ -175,8 +181,8 @@ class Push:
     def read(self, event: RunRead, out: list[Output]) -> None:
         """What the store answered becomes runs; what it does not have is said to be gone."""
         log, start, prev, packed, gone = event.log, event.start, event.prev, event.packed, event.gone
-        view, lane = self._peer.log(log), self._lanes[log.lane]
-        (first, stop), with_prev = self._reading.pop(log)
+        view = self._peer.log(log)
+        lane, (first, stop), with_prev = self._reading.pop(log)
         end = start + len(packed)
         assert first == start, "a RunRead that answers no ReadRun"
         assert end <= stop, "more was read than asked for"
@@ -241,7 +247,7 @@ class Push:
             return
         start, stop = span
         with_prev = start > 0 and not view.infers_prev(start)
-        self._reading[view.log] = span, with_prev
+        self._reading[view.log] = lane, span, with_prev
         lane.reads += 1
         out.append(ReadRun(view.log, start, stop, bytes_max, self.run_bytes_max, with_prev))
 
@@ -276,7 +282,7 @@ class Push:
         if not self._fits(size) or not self.pace.room:
             return False
         lane.ready.popleft()
-        out.append(Send(encode(Run(self.name(view.log), start, prev if said else None, packed))))
+        out.append(Send(encode(Run(self.name(view.log), start, (prev or None) if said else None, packed))))
         view.top = max(view.top, stop)
         view.told = view.told.add(start, stop)
         self._peer.gave(view, start, stop)

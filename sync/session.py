@@ -14,9 +14,7 @@ next one needs is `memory()`, to be kept as durably as may be: what is lost of i
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from typing import assert_never
 
 from sync.events import (
@@ -47,14 +45,14 @@ from sync.limits import (
     ACK_DELAY_S,
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
+    HOLD_BACK_S,
+    HOLD_BACK_URGENT_S,
     LANES,
     LOGS_MAX,
     PUSHED_LANES,
     RANGES_MAX,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
-    WINDOW_BYTES_MAX,
-    WINDOW_RUNS_MAX,
 )
 from sync.logs import LogId, reconciled, view_digest
 from sync.meeting import Meeting
@@ -66,6 +64,7 @@ from sync.push import Push
 from sync.ranges import Ranges
 from sync.sharing import Sharing
 from sync.sources import SessionId, Sources
+from sync.taking import Taking
 from sync.wanting import Wanting
 from sync.wire import (
     WIRE_VERSION,
@@ -97,21 +96,6 @@ __all__ = [
 _ALL_LANES = (1 << LANES) - 1
 
 
-@dataclass(slots=True)
-class _Taking:
-    """A run that the peer pushed and the node is taking."""
-
-    log: LogId
-    start: int
-    count: int
-    size: int
-    done: bool = False
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.count
-
-
 class Session:
     """One side. `handle` takes an event and the time (seconds, any steady clock) and gives orders."""
 
@@ -125,10 +109,12 @@ class Session:
         sources: Sources | None = None,
         number: SessionId = 0,
         watched: Collection[bytes] = (),
-        lanes: int = _ALL_LANES,
+        lanes: int = (1 << LANES) - 1,
         listed: bool = True,
+        later: Callable[[LogId], bool] = lambda _: False,
     ) -> None:
-        """`listed`: whether feeds may be named by the organisation's list; not after `list-differs`.
+        """`listed`: whether feeds may be named by the organisation's list; not after `list-differs`. `later`: which
+        logs are pushed after all others of their lane.
 
         `salt` is the same at both ends and unknown before: of the link. `watched` are the feeds that PeerSettled is
         told of. Sessions that share `sources` have different numbers."""
@@ -141,12 +127,12 @@ class Session:
         self._names = Names(frontier, salt, listed=listed)
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
-        self._push = Push(self._peer, self._names)
+        self._push = Push(self._peer, self._names, later)
         self._wanting = Wanting(self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
-        self._taking: deque[_Taking] = deque()
-        self._taking_bytes = 0
-        self._owed = 0  # How many at the head of _taking are done.
+        self._taking = Taking()
+        self._held_back: dict[LogId, float] = {}  # Logs that are told and not yet pushed, and when they are pushed.
+        self._tells_now = False
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
         self._heard_told = 0
@@ -191,6 +177,7 @@ class Session:
             self._open(out)
             if self._meeting.known:
                 self._resume(self._sharing.share(out, now), out)
+            self._let_go(now, out)
             self._push.pump(out, now)
             self._acknowledge(now, out)
             self._judge_level(out)
@@ -212,7 +199,7 @@ class Session:
                 self._push.read(event, out)
             case LogsGrew(before):
                 for log, settled in before:
-                    self._grew(self._peer.log(log, settled))
+                    self._grew(self._peer.log(log, settled), from_elsewhere_at=now)
             case Drained():
                 self._push.pace.drained(now)
             case SourceFree(logs):
@@ -307,7 +294,7 @@ class Session:
 
     # What we push.
 
-    def _grew(self, view: PeerLog) -> None:
+    def _grew(self, view: PeerLog, *, from_elsewhere_at: float | None = None) -> None:
         """Owe the peer what is new here; tell it what is new here that it has, so that it need not push it."""
         log = view.log
         ours = self._frontier.settled(log)
@@ -319,7 +306,28 @@ class Session:
                 self._changed[log] = None
         elif view.stopped:
             self._changed[log] = None  # It is not pushed, so it is told.
+        if from_elsewhere_at is not None and log.feed not in self._watched and self._sharing.others:
+            self._hold_back(view, from_elsewhere_at)
         self._push.enqueue(view)
+
+    def _hold_back(self, view: PeerLog, now: float) -> None:
+        """Tell what came from another peer before it is pushed: if the two know each other it would come twice."""
+        if view.owes and not view.queued:
+            view.held_back = True
+            self._held_back[view.log] = now + (HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S)
+            self._changed[view.log] = None
+            self._tells_now = True
+
+    def _let_go(self, now: float, out: list[Output]) -> None:
+        """Push what was held back for long enough, or was asked for."""
+        for log, due in list(self._held_back.items()):
+            view = self._peer.log(log)
+            if now >= due or not view.held_back:
+                del self._held_back[log]
+                view.held_back = False
+                self._push.enqueue(view)
+        if self._held_back:
+            self._wake_at(min(self._held_back.values()), out)
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
         taken = self._push.acked(ack.runs_done, ack.refused)
@@ -337,7 +345,7 @@ class Session:
 
     def _want(self, log: LogId, seqs: Ranges, out: list[Output]) -> None:
         view, ours = self._peer.log(log), self._frontier.settled(log)
-        view.stopped = False
+        view.stopped = view.held_back = False
         self._peer.wants(view, seqs.intersect(ours))
         unheard = seqs.minus(ours)
         if unheard:
@@ -367,45 +375,39 @@ class Session:
         count, size = len(run.packed), sum(map(len, run.packed))
         if not reconciled(log) and not self._wanting.asked_for(log, run.start, run.start + count):
             raise RemoteProtocolError("lane-unwanted", f"lane {log.lane}, which is only asked for")
-        self._taking_bytes += size
-        if self._taking and (len(self._taking) >= WINDOW_RUNS_MAX or self._taking_bytes > WINDOW_BYTES_MAX):
-            raise RemoteProtocolError("window-exceeded")
-        self._taking.append(_Taking(log, run.start, count, size))
+        self._taking.begin(log, run.start, count, size, final=run.prev is not None or not run.start)
         self.entries_received += count
         self._peer.pushed(log, run.start, run.start + count)
         out.append(TakeRun(log, run.start, run.prev, run.packed))
 
     def _run_done(self, event: RunDone) -> None:
-        asked = (event.log, event.start, event.count)
-        taking = next((run for run in self._taking if not run.done and (run.log, run.start, run.count) == asked), None)
-        assert taking is not None, "a RunDone that answers no TakeRun"
-        taking.done = True
-        while self._owed < len(self._taking) and self._taking[self._owed].done:
-            self._owed += 1
-        self._grew(self._peer.log(event.log))
+        taken = self._taking.done(event.log, event.start, event.start + event.count)
+        view = self._peer.log(event.log)
+        self._grew(view)
         left = self._frontier.settled(event.log).gaps(event.start, event.start + event.count)
         if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
-            self._peer.excuse(event.log, Ranges(left))
+            if taken.final or not view.paused:  # What was stopped comes once more when it is asked to go on.
+                self._peer.excuse(event.log, Ranges(left))
             if reconciled(event.log):
                 self._changed[event.log] = None
 
     def _acknowledge(self, now: float, out: list[Output]) -> None:
-        meeting = self._meeting
+        meeting, owed = self._meeting, self._taking.owed
         heard_due = self._heard_acks >= HEARD_ACKS_MAX or meeting.learned >= UNTOLD_LOGS_MAX
-        if not self._owed and not self._changed and not heard_due:
+        if not owed and not self._changed and not heard_due:
             self._ack_due = None
             return
         if self._ack_due is None:
             self._ack_due = now + ACK_DELAY_S
         # It rides with another record, but not with each of many.
-        rides = any(type(output) is Send for output in out) and (2 * self._owed >= ACK_RUNS_MAX or not self._push.busy)
-        at_once = rides or (
-            self._owed
+        rides = any(type(output) is Send for output in out) and (2 * owed >= ACK_RUNS_MAX or not self._push.busy)
+        at_once = (rides or self._tells_now) or (
+            owed
             and (
-                self._owed >= ACK_RUNS_MAX
-                or self._taking_bytes >= ACK_BYTES_MAX
+                owed >= ACK_RUNS_MAX
+                or self._taking.bytes >= ACK_BYTES_MAX
                 # The first reconciliation is over but for this ACK: the peer may be waiting to leave.
-                or (not self._was_level and self._owed == len(self._taking) and self._has_all)
+                or (not self._was_level and owed == len(self._taking) and self._has_all)
             )
         )
         if at_once or now >= self._ack_due:
@@ -415,9 +417,8 @@ class Session:
 
     def _send_ack(self, out: list[Output]) -> None:
         refused: list[int] = []
-        for index in range(self._owed):
-            run = self._taking.popleft()
-            self._taking_bytes -= run.size
+        done = self._taking.acknowledged()
+        for index, run in enumerate(done):
             view = self._peer.log(run.log)
             if self._frontier.settled(run.log).covers(run.start, run.stop):
                 view.told = view.told.add(run.start, run.stop)
@@ -432,12 +433,13 @@ class Session:
             self._meeting.tell(news, out)
         advance = max(upto - self._told_upto, 0) if self._meeting.known else 0
         heard = self._meeting.heard - self._heard_told if self._meeting.known else 0
-        if self._owed or advance or heard:
+        if done or advance or heard:
             # It comes after the states: when the peer looks at what was refused, it knows every one of them.
-            out.append(Send(encode(Ack(self._owed, advance, heard, tuple(refused)))))
+            out.append(Send(encode(Ack(len(done), advance, heard, tuple(refused)))))
         self._told_upto += advance
         self._heard_told += heard
-        self._owed = self._heard_acks = self._meeting.learned = 0
+        self._heard_acks = self._meeting.learned = 0
+        self._tells_now = False
         self._ack_due = None
 
     def _untold(self, news: dict[LogId, None]) -> int:
@@ -473,7 +475,7 @@ class Session:
         return self._meeting.known and not self._peer.awaited
 
     def _judge_level(self, out: list[Output]) -> None:
-        level = self._has_all and self._meeting.told and not self._taking and self._push.idle
+        level = self._has_all and self._meeting.told and not (self._taking or self._held_back) and self._push.idle
         if level and not self._level:
             out.append(Level())
             if not self._was_level and self._meeting.differed:

@@ -35,8 +35,14 @@ class Sharing:
 
     def start(self) -> bool:
         """Whether the peer is to hold: another one is giving us something."""
+        self._sources.join(self._number)
         self._holds = self._sources.busy(self._number)
         return self._holds
+
+    @property
+    def others(self) -> bool:
+        """Whether there are links to other peers."""
+        return self._sources.several()
 
     def share(self, out: list[Output], now: float) -> list[LogId]:
         """Claim what the peer, which is known, has for us; stop it where another session has it already.

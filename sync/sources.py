@@ -17,11 +17,20 @@ class Sources:
     """Shared by all sessions of a node."""
 
     def __init__(self) -> None:
+        self._sessions: set[SessionId] = set()
         self._source: dict[LogId, SessionId] = {}
         self._stopped: dict[LogId, dict[SessionId, None]] = {}
         self._due: dict[SessionId, dict[LogId, None]] = {}
         self._gave: dict[LogId, float] = {}
         """When the source was claimed, or gave something."""
+
+    def join(self, session: SessionId) -> None:
+        """A session has begun."""
+        self._sessions.add(session)
+
+    def several(self) -> bool:
+        """Whether there are other sessions than one."""
+        return len(self._sessions) > 1
 
     def busy(self, session: SessionId) -> bool:
         """Whether another session is the source of anything."""
@@ -70,6 +79,7 @@ class Sources:
 
     def leave(self, session: SessionId) -> None:
         """The session has ended."""
+        self._sessions.discard(session)
         logs = [log for log, source in self._source.items() if source == session]
         logs += [log for log, waiting in self._stopped.items() if session in waiting]
         for log in logs:

@@ -117,7 +117,7 @@ def carry(source: Home, target: Home, *, now_ms: int = NOW_MS) -> list[Payload]:
         assert vouched is not None
         assert verify_entry(vouched.public, entry)
     reader = Reader(target.identity, target.roster)
-    payloads = [payload for entry in fresh if (payload := reader.open(entry, now_ms)) is not None]
+    payloads = [letter.payload for entry in fresh if (letter := reader.open(entry, now_ms)) is not None]
     batch = Batch(entries=tuple(fresh), facts=tuple(facts), payloads=tuple(payloads))
     target.store.commit(batch, keys=target.keys(), now_ms=now_ms)
     return payloads

@@ -44,7 +44,7 @@ KEEPERS: Mapping[str, tuple[str, ...]] = {
     "ifaddr": ("transports/", "tests/transports/"),
     "bleak": ("transports/", "tests/transports/"),
     "argparse": ("beepmesh/cli/", "beepmesh/demo/", "benchmarks/", "simulations/", "tests/"),
-    "rich": ("beepmesh/cli/", "beepmesh/demo/", "tests/"),
+    "rich": ("beepmesh/cli/", "beepmesh/demo/", "simulations/", "tests/"),  # What talks to people on a terminal.
     "segno": ("beepmesh/cli/", "beepmesh/demo/", "tests/"),
     "cbor2": ("sync/cbor.py", "tests/sync/", "tests/crypto/"),
 }

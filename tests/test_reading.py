@@ -81,9 +81,9 @@ def test_the_reader_learns_who_writes_under_a_feed_and_looks_for_that_one_only()
     scene = Scene()
     reader = reader_of(scene.bilal)
     assert set(reader.candidates(scene.entry.feed)) == {node.device for node in scene.mesh.nodes}
-    payload = reader.open(scene.entry, NOW_MS)
-    assert payload is not None
-    assert payload.sender == scene.ayesha.device
+    letter = reader.open(scene.entry, NOW_MS)
+    assert letter is not None
+    assert letter.payload.sender == scene.ayesha.device
     assert reader.candidates(scene.entry.feed) == (scene.ayesha.device,)
 
 
@@ -134,9 +134,10 @@ def test_a_full_envelope_opens_at_the_slot_that_is_ours() -> None:
         entropy=scene.mesh.village.entropy,
     )
     (entry,) = chain(ayesha.identity.feed_key, 1, [(hints, body)], after=scene.entry)
-    payload = reader_of(scene.bilal).open(entry, NOW_MS)
-    assert payload is not None
-    assert payload.content == content
+    letter = reader_of(scene.bilal).open(entry, NOW_MS)
+    assert letter is not None
+    assert letter.payload.content == content
+    assert letter.token is letter.note is None
 
 
 # An insider who copies.

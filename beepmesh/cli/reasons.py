@@ -91,6 +91,8 @@ WORDS: Final[dict[str, str]] = {
     "fork-unproved": "an author has said two things in one place, and a spoiled signature keeps it from being shown",
     "fork-proof": "a false proof of a fork was not believed",
     "body-kind-unknown": "a newer version wrote something; it is carried, and read once this one is updated",
+    "token-false": "somebody claimed that a message was delivered and could not prove it; it is still carried",
+    "token-malformed": "somebody claimed that a message was delivered and could not prove it; it is still carried",
     # Statements about people and keys.
     "control-malformed": _FACT,
     "control-sealed": "a statement under a key that this device does not have; sync with headquarters",
@@ -132,6 +134,7 @@ WORDS: Final[dict[str, str]] = {
     "ticket-malformed": "an invitation kept here is damaged",
     # The disk; engine.py makes these, all but the first, from the store's words.
     "evicted": "the store is full: what others wrote and matters least was given up (storage.megabytes in config.toml)",
+    "purged": "messages that this device carried for others were delivered, and it let go of them",
     "store-full": "the disk was full; links were closed so that nothing is acknowledged that is not kept",
     "store-read-only": "the home could not be written; links were closed",
     "store-damaged": "the store does not read as it should; links were closed",

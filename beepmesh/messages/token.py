@@ -27,6 +27,7 @@ from beepmesh.messages.entry import BODY_BYTES_MAX, FACE_BYTES, Entry, hash_of, 
 from sync.logs import LogId
 
 TOKEN_PACKED_BYTES: Final = 175
+TOKEN_LANES: Final = (0, 1, 2)  # Of entries that have tokens: bulk is carried by nobody who did not ask for it.
 
 _LABEL: Final = b"beepmesh/tokens/1"
 _PACKED: Final = struct.Struct(">16sB32sHI4sI32s64s16s")  # Author time as 2 + 4 bytes, as in entries.

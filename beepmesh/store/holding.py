@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER, LANE_URGENT
 from beepmesh.messages.token import TOKEN_PACKED_BYTES
-from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, TOKENS, HoldingClock, keep_rank
+from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, OTHERS_BULK, TOKENS, HoldingClock, keep_rank
 from beepmesh.store import tokens
 from beepmesh.store.contract import EVICTED_BYTES_MAX, PACKED_BYTES_MIN, PERISHABLE_FACT, Place
 from beepmesh.store.spans import decode_spans
@@ -46,7 +46,6 @@ def expire(connection: sqlite3.Connection, now_ms: int) -> int:
         "UPDATE entries SET body = NULL, rank = ? WHERE key = ?", [(EXPIRED, key) for key, _ in found]
     )
     lighten(connection, found, 0)
-    lighten(connection, tokens.expire(connection, clock.holding_ms), 1)
     return len(found)
 
 
@@ -132,10 +131,13 @@ def evict(connection: sqlite3.Connection, bytes_max: int, own: Collection[bytes]
 
 def _victims(connection: sqlite3.Connection, excess: int, own: Collection[bytes]) -> tuple[str, list[Went]]:
     """The next to go, at most _VICTIMS_MAX, and how."""
-    if victims := _entries_below(connection, TOKENS, excess, own):
-        return _DELETE_ENTRY, victims
-    if victims := tokens.soonest(connection, min(-(-excess // TOKEN_PACKED_BYTES), _VICTIMS_MAX)):
-        return tokens.DELETE, victims
+    clock = _clock(connection)
+    ended_ms = 0 if clock is None else clock.holding_ms
+    for rank, upto_ms in ((OTHERS_BULK, ended_ms), (TOKENS, NEVER_MS)):
+        if victims := _entries_below(connection, rank, excess, own):
+            return _DELETE_ENTRY, victims
+        if victims := tokens.soonest(connection, upto_ms, min(-(-excess // TOKEN_PACKED_BYTES), _VICTIMS_MAX)):
+            return tokens.DELETE, victims
     return _DELETE_ENTRY, _entries_below(connection, KEPT, excess, own)
 
 

@@ -14,7 +14,7 @@ from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
 from beepmesh.crypto.seal import crowd_of_body
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.token import TOKEN_PACKED_BYTES, Token, token_log
-from beepmesh.policy import KEPT, NEVER_MS, TOKENS, HoldingClock, ends_ms, keep_rank
+from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, TOKENS, HoldingClock, ends_ms, keep_rank
 from beepmesh.store.contract import (
     BASE_AGE_MAX,
     EVICTED_BYTES_MAX,
@@ -182,9 +182,6 @@ class MemoryLogs:
         ]
         for log, seq in ended:
             log.entries[seq] = log.entries[seq].erased()
-        for log in self._logs.values():
-            for seq in [seq for seq in log.tokens if log.ends_ms[seq] <= self._clock.holding_ms]:
-                log.let_go(seq)
         return len(ended)
 
     def unopened(self) -> list[Place]:
@@ -404,19 +401,20 @@ class MemoryLogs:
         if self._bytes_max is None:
             return 0
         used = self._used_bytes()
+        ended_ms = 0 if self._clock is None else self._clock.holding_ms
         queue = [
-            (self._rank(log_id, seq, own), self._ends_ms(log_id, seq), log.number, seq, log_id)
+            (self._rank(log_id, seq, own), 0, self._ends_ms(log_id, seq), log.number, seq, log_id)
             for log_id, log in self._logs.items()
             for seq in log.entries
             if log_id.feed not in own or seq != log.settled.top - 1
         ]
         queue += [
-            (TOKENS, log.ends_ms[seq], log.number, seq, log_id)
+            (EXPIRED if log.ends_ms[seq] <= ended_ms else TOKENS, 1, log.ends_ms[seq], log.number, seq, log_id)
             for log_id, log in self._logs.items()
             for seq in log.tokens
         ]
         count = freed = 0
-        for rank, _, _, seq, log_id in sorted(queue):
+        for rank, _, _, _, seq, log_id in sorted(queue):
             if rank == KEPT or used <= self._bytes_max or freed >= EVICTED_BYTES_MAX:
                 break
             went = self._logs[log_id].let_go(seq)

@@ -1,7 +1,8 @@
 """Delivery tokens in SQLite. They stand in a log of their own, which is a log like any other but for what it holds.
 
-A place of which the token is known is settled in both logs. The token's row goes when its entry would have ended, or
-when the disk is full; that it came stays settled, and of an own entry it stays known that it was delivered.
+A place of which the token is known is settled in both logs, and the token is all that is left of the entry. So it is
+kept as headers are, also when the entry would have ended: whoever has neither would lack that place at every meeting
+for ever. When the disk is full it goes, and then it stays known of an own entry that it was delivered.
 Every function runs inside the transaction of the connection it is given.
 """
 
@@ -68,15 +69,8 @@ def read(connection: sqlite3.Connection, log: LogId, first: int, last: int, byte
     )
 
 
-def expire(connection: sqlite3.Connection, holding_ms: int) -> list[Went]:
-    """Those whose entries would have ended."""
-    ended: list[Went] = connection.execute("SELECT key, 0 FROM tokens WHERE expires_ms <= ?", (holding_ms,)).fetchall()
-    connection.execute("DELETE FROM tokens WHERE expires_ms <= ?", (holding_ms,))
-    return ended
-
-
-def soonest(connection: sqlite3.Connection, count: int) -> list[Went]:
-    """Those that end first."""
-    query = "SELECT key, 0 FROM tokens ORDER BY expires_ms, key LIMIT ?"
-    found: list[Went] = connection.execute(query, (count,)).fetchall()
+def soonest(connection: sqlite3.Connection, upto_ms: int, count: int) -> list[Went]:
+    """Those that end first, and by then."""
+    query = "SELECT key, 0 FROM tokens WHERE expires_ms <= ? ORDER BY expires_ms, key LIMIT ?"
+    found: list[Went] = connection.execute(query, (upto_ms, count)).fetchall()
     return found

@@ -18,7 +18,9 @@ Laws
 5. A keeper that signs two lists has to write two entries at one place: the proof of that fork freezes his log. Nodes
    that have heard one page each see it by `FeedList.check`, and name in full what they do not share. Pages at other
    places that contradict those before them are skipped by everybody.
-6. The list says no more about who writes a message feed than its certificate does: see `due`.
+6. Sessions also name the logs of tokens by it (`Listing.names`): their feeds follow from the listed ones, so nobody
+   writes them down. Beyond 16,384 feeds, when their numbers would run out, these and later feeds are named in full.
+7. The list says no more about who writes a message feed than its certificate does: see `due`.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ from typing import Final
 
 from beepmesh.crypto.certificates import DAY_S, FeedCertificate, RegistrarCertificate
 from beepmesh.errors import Refused
+from beepmesh.messages.token import TOKEN_LANES, token_log
 from beepmesh.trust.facts import FEED_PAGE_FEEDS_MAX
 from sync.feeds import FeedList
 from sync.limits import LOGS_MAX
+from sync.logs import LogId
 
 EARLY_PAGES_MAX: Final = 256  # Pages held that do not count, or not yet: 0.5 MB, and more than one meeting leaves out.
 MESSAGE_FEEDS_MIN: Final = 4  # Message feeds are listed so many at once, or wait.
@@ -69,6 +73,8 @@ class Listing:
     def __init__(self) -> None:
         self.feed_list = FeedList()
         """Grows in place; only contradicting words of the keeper, or another keeper, ever put a new one here."""
+        self.names = FeedList()
+        """The same for sessions: behind the feeds of each page those under which their tokens are reconciled."""
         self._begins: dict[bytes, int] = {}  # by serial of a registrar certificate with the role hq, the earliest
         self._keeper: bytes | None = None
         self._held: dict[bytes, dict[int, Page]] = {}  # by serial of who wrote them, and seq
@@ -121,13 +127,17 @@ class Listing:
                 counting.append(page)
                 length += len(page.feeds)
         if counting[: len(self._counted)] != self._counted:
-            self.feed_list, self._counted = FeedList(), []
+            self.feed_list, self.names, self._counted = FeedList(), FeedList(), []
         for page in counting[len(self._counted) :]:
             self._count(page)
         self._last = max(held, default=-1)
 
     def _count(self, page: Page) -> None:
         self.feed_list.grow(page.feeds)
+        logs = [LogId(feed, lane) for feed in page.feeds for lane in TOKEN_LANES]
+        named = [*page.feeds, *(token_log(log).feed for log in logs)]
+        if len(self.names) + len(named) <= LOGS_MAX:
+            self.names.grow(named)
         self._counted.append(page)
 
 

@@ -21,10 +21,10 @@ a device is seen in the roster, and can be revoked by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeVar
+from typing import Final, Literal
 
 from beepmesh.crypto.certificates import (
     DAY_S,
@@ -43,6 +43,7 @@ from beepmesh.crypto.prekeys import PrekeyBundle, check, decode_bundle, newest
 from beepmesh.errors import Refused
 from beepmesh.trust import facts
 from beepmesh.trust.facts import Fact
+from beepmesh.trust.held import Dated, Held, Said, age, earliness, start, top
 from beepmesh.trust.listing import Listing, page_of
 from beepmesh.trust.people import Person, resolve
 from sync.feeds import FeedList
@@ -54,9 +55,6 @@ WAITING_DEVICES_MAX: Final = 1_024  # Devices whose prekeys came before their ce
 WAITING_BUNDLES_MAX: Final = 8
 _WIDE_ROLES: Final = frozenset({"hq", "registrar"})
 
-Dated = TypeVar("Dated", DeviceCertificate, FeedCertificate)
-Item = TypeVar("Item")
-Order = tuple[int, bytes, bytes]
 Changed = Literal["device", "feed", "bundle", "revocation", "list"]
 
 
@@ -87,24 +85,12 @@ class FeedInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held(Generic[Dated]):
-    certificate: Dated
-    issuer: RegistrarCertificate
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    revocation: Revocation
-    issuer: RegistrarCertificate
-
-
-@dataclass(frozen=True, slots=True)
 class _Judgement:
     """What the valid revocations amount to."""
 
     revoked: dict[bytes, Revocation]  # by device, the earliest
     registrar_ends: dict[bytes, int]  # by registrar serial, the time after which its signatures are void
-    cutting: dict[bytes, list[_Said]]  # by feed that is named in cuts
+    cutting: dict[bytes, list[Said]]  # by feed that is named in cuts
 
 
 class Roster:
@@ -113,15 +99,15 @@ class Roster:
     def __init__(self, root_public: bytes) -> None:
         self._root_public = root_public
         self._registrars: dict[bytes, RegistrarCertificate] = {}
-        self._devices: dict[bytes, list[_Held[DeviceCertificate]]] = {}
-        self._feeds: dict[bytes, list[_Held[FeedCertificate]]] = {}
+        self._devices: dict[bytes, list[Held[DeviceCertificate]]] = {}
+        self._feeds: dict[bytes, list[Held[FeedCertificate]]] = {}
         self._of_person: dict[bytes, dict[bytes, None]] = {}
         self._bundles: dict[bytes, list[PrekeyBundle]] = {}
         self._waiting: dict[bytes, list[PrekeyBundle]] = {}
-        self._said: dict[bytes, dict[bytes, list[_Said]]] = {}  # by device and issuer's public key
+        self._said: dict[bytes, dict[bytes, list[Said]]] = {}  # by device and issuer's public key
         self._listing = Listing()
         self._judged: _Judgement | None = None
-        self._standing: dict[bytes, dict[bytes, _Held[DeviceCertificate]]] = {}  # by person and device
+        self._standing: dict[bytes, dict[bytes, Held[DeviceCertificate]]] = {}  # by person and device
         self._listed: tuple[bytes, ...] | None = None
         self._people: list[Person] | None = None
         self._trusted_s: int | None = None
@@ -160,7 +146,7 @@ class Roster:
         """The person's devices that are not revoked, the newest certificate first."""
         revoked = self._judgement().revoked
         held = [held for device, held in self._standing_of(person).items() if device not in revoked]
-        return [item.certificate for item in sorted(held, key=_age, reverse=True)]
+        return [item.certificate for item in sorted(held, key=age, reverse=True)]
 
     def people(self) -> list[Person]:
         """Everybody ever known, by name and id; those without a device left are marked as revoked."""
@@ -172,7 +158,7 @@ class Roster:
 
     def person(self, person: bytes) -> Person | None:
         """One person, also if revoked."""
-        standing = [held.certificate for held in sorted(self._standing_of(person).values(), key=_age, reverse=True)]
+        standing = [held.certificate for held in sorted(self._standing_of(person).values(), key=age, reverse=True)]
         if not standing:
             return None
         counting = self.devices_of(person)
@@ -216,6 +202,11 @@ class Roster:
     def feed_list(self) -> FeedList:
         """The organisation's list of feeds, as far as it is known here."""
         return self._listing.feed_list
+
+    @property
+    def names(self) -> FeedList:
+        """The same as sessions name logs by it."""
+        return self._listing.names
 
     def keeps_list(self, device: bytes) -> bool:
         """Whether that list is this device's to write (`listing.py`, law 1)."""
@@ -276,8 +267,8 @@ class Roster:
         if certificate.device != fact.feed:
             raise Refused("fact-misplaced", "another device's certificate")
         _require_date(issuer, certificate.not_before, 0)
-        held = _Held(certificate, issuer)
-        kept, is_new = _top(known, held, _age, CERTIFICATES_MAX)
+        held = Held(certificate, issuer)
+        kept, is_new = top(known, held, age, CERTIFICATES_MAX)
         if not is_new:
             return []
         self._devices[certificate.device] = kept
@@ -300,8 +291,8 @@ class Roster:
             raise Refused("fact-misplaced", "another feed's certificate")
         # It is dated by the day on purpose, which may begin before its issuer did.
         _require_date(issuer, certificate.not_before, DAY_S)
-        held = _Held(certificate, issuer)
-        kept, is_new = _top(known, held, _age, CERTIFICATES_MAX)
+        held = Held(certificate, issuer)
+        kept, is_new = top(known, held, age, CERTIFICATES_MAX)
         if not is_new:
             return []
         self._feeds[certificate.feed] = kept
@@ -317,7 +308,7 @@ class Roster:
             waiting = self._waiting.get(bundle.device, [])
             if not waiting and len(self._waiting) >= WAITING_DEVICES_MAX:
                 raise Refused("fact-early", "too many prekeys without a device")
-            self._waiting[bundle.device], _ = _top(waiting, bundle, _start, WAITING_BUNDLES_MAX)
+            self._waiting[bundle.device], _ = top(waiting, bundle, start, WAITING_BUNDLES_MAX)
             return []
         if bundle in self._bundles.get(bundle.device, []):
             return []
@@ -336,7 +327,7 @@ class Roster:
         return learned
 
     def _keep_bundle(self, bundle: PrekeyBundle) -> list[Learned]:
-        kept, is_new = _top(self._bundles.get(bundle.device, []), bundle, _start, BUNDLES_MAX)
+        kept, is_new = top(self._bundles.get(bundle.device, []), bundle, start, BUNDLES_MAX)
         self._bundles[bundle.device] = kept
         return [Learned("bundle", bundle.device)] if is_new else []
 
@@ -346,7 +337,7 @@ class Roster:
         _require_date(issuer, revocation.time, 0)
         by_issuer = self._said.setdefault(revocation.device, {})
         # The earliest win, so that no number of later ones can push out the one that counts.
-        kept, is_new = _top(by_issuer.get(issuer.public, []), _Said(revocation, issuer), _earliness, STATEMENTS_MAX)
+        kept, is_new = top(by_issuer.get(issuer.public, []), Said(revocation, issuer), earliness, STATEMENTS_MAX)
         if not is_new:
             return []
         by_issuer[issuer.public] = kept
@@ -378,7 +369,7 @@ class Roster:
 
     def _judge(self) -> _Judgement:
         judged = _Judgement({}, {}, {})
-        for item in sorted(self._statements(), key=_earliness, reverse=True):
+        for item in sorted(self._statements(), key=earliness, reverse=True):
             revocation, issuer = item.revocation, item.issuer
             if _is_after(revocation.time, judged.registrar_ends.get(issuer.serial)):
                 continue
@@ -390,7 +381,7 @@ class Roster:
                 judged.cutting.setdefault(feed, []).append(item)
         return judged
 
-    def _statements(self) -> Iterator[_Said]:
+    def _statements(self) -> Iterator[Said]:
         for by_issuer in self._said.values():
             for statements in by_issuer.values():
                 yield from statements
@@ -417,7 +408,7 @@ class Roster:
         held = self._feeds.get(feed)
         return _is_wide(issuer) or (held is not None and held[0].issuer.public == issuer.public)
 
-    def _standing_of(self, person: bytes) -> dict[bytes, _Held[DeviceCertificate]]:
+    def _standing_of(self, person: bytes) -> dict[bytes, Held[DeviceCertificate]]:
         """The person's devices, by law 3: those whose registrar reaches the one with which the person began."""
         known = self._standing.get(person)
         if known is not None:
@@ -425,7 +416,7 @@ class Roster:
         current = [(device, self._current(device)) for device in self._of_person.get(person, {})]
         held = {device: item for device, item in current if item is not None and item.certificate.person == person}
         if held:
-            first = min(held.values(), key=lambda item: (not _is_wide(item.issuer), *_age(item)))
+            first = min(held.values(), key=lambda item: (not _is_wide(item.issuer), *age(item)))
             held = {
                 device: item
                 for device, item in held.items()
@@ -434,20 +425,20 @@ class Roster:
         self._standing[person] = held
         return held
 
-    def _current(self, device: bytes) -> _Held[DeviceCertificate] | None:
+    def _current(self, device: bytes) -> Held[DeviceCertificate] | None:
         return self._newest(self._devices.get(device, []))
 
-    def _newest(self, held: Iterable[_Held[Dated]]) -> _Held[Dated] | None:
+    def _newest(self, held: Iterable[Held[Dated]]) -> Held[Dated] | None:
         return next((item for item in held if not self._is_void(item)), None)
 
-    def _is_void(self, held: _Held[Dated]) -> bool:
+    def _is_void(self, held: Held[Dated]) -> bool:
         return _is_after(held.certificate.not_before, self._judgement().registrar_ends.get(held.issuer.serial))
 
     def _forget_judgement(self) -> None:
         self._judged = self._listed = self._trusted_s = None
         self._standing.clear()
 
-    def _learn_time(self, held: _Held[Dated]) -> None:
+    def _learn_time(self, held: Held[Dated]) -> None:
         if self._trusted_s is not None and _is_wide(held.issuer) and not self._is_void(held):
             self._trusted_s = max(self._trusted_s, held.certificate.not_before)
 
@@ -463,34 +454,13 @@ class Roster:
             if _is_wide(item.issuer) and not _is_after(item.revocation.time, ends.get(item.issuer.serial)):
                 yield item.revocation.time
 
-    def _signed_time(self, held: _Held[Dated]) -> int:
+    def _signed_time(self, held: Held[Dated]) -> int:
         return held.certificate.not_before if _is_wide(held.issuer) and not self._is_void(held) else 0
 
 
 def registrar_serial(device: bytes) -> bytes:
     """The serial of the registrar certificate of this device: who revokes the device ends the registrar, too."""
     return device[:8]
-
-
-def _top(items: list[Item], item: Item, order: Callable[[Item], Order], most: int) -> tuple[list[Item], bool]:
-    """The `most` highest, highest first, and whether item is a new one among them. One order key is one item."""
-    if any(order(known) == order(item) for known in items):
-        return items, False
-    kept = sorted([*items, item], key=order, reverse=True)[:most]
-    return kept, any(known is item for known in kept)
-
-
-def _age(held: _Held[Dated]) -> Order:
-    # The same certificate may come with an older or newer one of its registrar, who may reach further by then.
-    return held.certificate.not_before, held.certificate.data, held.issuer.not_before.to_bytes(8) + held.issuer.data
-
-
-def _start(bundle: PrekeyBundle) -> Order:
-    return bundle.start_hour, bundle.public, bundle.signature
-
-
-def _earliness(said: _Said) -> Order:
-    return -said.revocation.time, said.revocation.data, said.issuer.data
 
 
 def _is_wide(issuer: RegistrarCertificate) -> bool:

@@ -24,6 +24,7 @@ class Ear:
         self.links: dict[int, Link] = {}
         self.heard: list[tuple[float, str, object]] = []
         self.answer: Callable[[Link, object], None] = lambda _link, _frame: None
+        self.go_on: Callable[[Link], None] = lambda _link: None
 
     def note(self, what: str, which: object) -> None:
         self.heard.append((round(self.simulation.now, 6), what, which))
@@ -38,6 +39,7 @@ class Ear:
 
     def drained(self, link: Link) -> None:
         self.note("drained", link.peer)
+        self.go_on(link)
 
     def down(self, link: Link) -> None:
         del self.links[link.peer]
@@ -184,6 +186,24 @@ def test_drained_of_nothing_is_told_at_once_and_what_follows_leaves() -> None:
     air.simulation.at(3.0, ask_and_send)
     air.simulation.run(30.0)
     assert (air.ears[0].times("drained"), air.ears[1].times("received")) == ([3.0], [4.0])
+
+
+@pytest.mark.parametrize("radio", [SLOW, WIRE])
+def test_what_is_sent_when_drained_leaves_one_after_the_other_before_it_is_drained_again(radio: Radio) -> None:
+    air = Air(2, [(0.0, 20.0, 0, 1)], radio)
+    rounds = iter([("a", "b"), ("c",)])
+
+    def go_on(link: Link) -> None:
+        for frame in (more := next(rounds, ())):
+            link.send(frame, HUNDRED)
+        if more:
+            link.tell_drained()
+
+    air.ears[0].go_on = go_on
+    air.simulation.at(3.0, lambda: air.ears[0].links[1].tell_drained())
+    air.simulation.run(30.0)
+    assert air.ears[1].times("received") == [4.0, 5.0, 6.0]
+    assert air.ears[0].times("drained") == [3.0, 5.0, 6.0]
 
 
 def test_closing_ends_the_link_once_all_has_left_and_for_the_rest_of_the_contact() -> None:

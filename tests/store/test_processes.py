@@ -9,10 +9,10 @@ from pathlib import Path
 
 from beepmesh.crypto.primitives import sha256
 from beepmesh.messages.entry import FACE_BYTES, NO_PREV, hash_of, rest_hash, verify_entry
-from beepmesh.store.contract import Batch, Invitation, MessageQuery
+from beepmesh.store.contract import Batch, Count, Invitation, MessageQuery
 from beepmesh.store.sqlite import open_store
 from sync.ranges import Ranges
-from tests.store.writing import FEED, NOW_MS, OWN_LOG, draft, own, put, text
+from tests.store.writing import FEED, NOW_MS, OWN_LOG, Author, draft, envelope, own, put, text, token
 
 KEY = bytes(32)
 BATCH = 7
@@ -46,7 +46,14 @@ store.close()
 
 def batch(writer: str, number: int) -> Batch:
     drafts = tuple(draft(b"%d of %d" % (part, number) * 50) for part in range(BATCH))
-    return Batch(drafts=drafts, payloads=(own(text(f"{writer} {number}")),), counts={"batches": 1})
+    carried, delivered = (Author(f"{writer} {of}").entry(envelope()) for of in (number, number - 1))
+    return Batch(
+        entries=(carried,),
+        drafts=drafts,
+        payloads=(own(text(f"{writer} {number}")),),
+        counts={"batches": 1},
+        tokens=(token(delivered),),
+    )
 
 
 def started(program: str, *arguments: object) -> subprocess.Popen[str]:
@@ -59,7 +66,8 @@ def check(home: Path) -> int:
     """That the store is whole: linked, signed, whole batches only. Returns how many batches it holds."""
     store = open_store(home, KEY)
     try:
-        settled = store.states()[OWN_LOG].settled if store.states() else Ranges()
+        states = store.states()
+        settled = states[OWN_LOG].settled if states else Ranges()
         entries = store.read(OWN_LOG, 0, settled.top, bytes_max=1 << 30, with_prev=False).entries
         assert settled == Ranges.of((0, len(entries)))
         assert len(entries) % BATCH == 0
@@ -74,6 +82,12 @@ def check(home: Path) -> int:
         messages = store.messages(MessageQuery(direction="out", limit=1_000_000))
         counted = store.counts()["batches"].count if entries else 0
         assert len(messages) == counted == len(entries) // BATCH
+        # Of what each batch brought for others the next one's token has purged all but the last of each writer.
+        carried = [log for log in states if log != OWN_LOG and store.entry(log, 0) is not None]
+        delivered = [log for log in states if store.read(log, 0, 1, bytes_max=0, with_prev=False).tokens]
+        purged = store.counts().get("purged", Count(0, 0)).count
+        assert store.size().entries == len(entries) + len(carried)
+        assert (len(delivered), len(carried) + purged) == (counted, counted)
         store.rebuild_views()
         assert store.messages(MessageQuery(direction="out", limit=1_000_000)) == messages
         return counted
@@ -130,7 +144,8 @@ def test_a_running_node_sees_what_another_process_wrote(tmp_path: Path) -> None:
     sender = open_store(tmp_path, KEY)
     put(sender, batch("sender", 0))
     changes = node.changed_since(version)
-    assert changes.states == sender.states() == {OWN_LOG: node.states()[OWN_LOG]}
+    assert changes.states == sender.states() == node.states()
+    assert OWN_LOG in changes.states
     assert changes.version > version
     assert node.changed_since(changes.version).states == {}
     node.close()

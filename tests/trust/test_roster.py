@@ -311,3 +311,18 @@ def test_revocations_of_strangers_registrars_are_refused() -> None:
     assert stranger.registrar_certificate is not None
     parts = revocation_data(b"\xd2" + bytes(10), stranger.registrar_certificate)
     assert refusal(village.roster(), Fact(HQ.device, 1, REVOCATION, parts)) == "certificate-issuer"
+
+
+def test_what_one_fork_learns_the_others_do_not() -> None:
+    village = Village()
+    amina, bilal = village.admit("Amina"), village.admit("Bilal")
+    first = village.roster(facts_of(village.hq), facts_of(amina))
+    second, third = first.fork(), first.fork()
+    for fact in facts_of(bilal):
+        second.learn(fact)
+    assert second.device(bilal.device) is not None
+    assert [roster.device(bilal.device) for roster in (first, third)] == [None, None]
+    assert first.people() == third.people()
+    first.learn(revocation(village.hq, amina))
+    assert first.revoked(amina.device) is not None
+    assert second.revoked(amina.device) is third.revoked(amina.device) is None
