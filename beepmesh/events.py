@@ -208,6 +208,13 @@ class ReadCrowds:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepHistory:
+    """Where we met whom (carrying.py), to start the next engine with: `Store.put`, when there is time."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ProveRuns:
     """Check the signatures of these runs, each from a link, by `proving.prove`, off the loop. No commit is ordered
     before the answer."""
@@ -319,6 +326,7 @@ Output: TypeAlias = (
     | RenewEpoch
     | ReadEntries
     | ReadCrowds
+    | KeepHistory
     | ProveRuns
     | ReopenEntries
     | Commit

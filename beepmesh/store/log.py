@@ -364,12 +364,6 @@ def size(connection: sqlite3.Connection) -> tuple[int, int]:
     return row
 
 
-def carried_bytes(connection: sqlite3.Connection, own: Collection[bytes]) -> int:
-    """The bytes of the bodies that are still here of other feeds than these."""
-    sizes = connection.execute("SELECT feed, body_bytes FROM logs")
-    return sum(body_bytes for feed, body_bytes in sizes if feed not in own)
-
-
 def _spans(seqs: Iterable[int]) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     for seq in sorted(seqs):
