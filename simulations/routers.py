@@ -7,17 +7,13 @@ Crovella, Chaintreau and Diot, MobiHoc 2008, by the number of meetings with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from beepmesh.carrying import NO_TAG, TAG_BYTES, History, Peer, Tag, gives, is_rationed, left_after, worth
-from beepmesh.messages.lifetimes import BULK, LANE_MESSAGES, ROUTINE, SOS
-from simulations.workload import EVERYBODY, Message
+from simulations.workload import Message
 
 
 class Copy:
     """What one node has of one message."""
 
-    __slots__ = ("bar", "came", "copies", "count", "gifts", "hops", "index", "left", "message", "parts")
+    __slots__ = ("bar", "came", "copies", "count", "hops", "index", "message", "parts")
 
     def __init__(self, index: int, message: Message, parts: int, count: int, copies: float) -> None:
         self.index = index
@@ -30,10 +26,6 @@ class Copy:
         """Spray and wait: how many it stands for."""
         self.bar = 0.0
         """Delegation: the best that this copy has seen."""
-        self.gifts = 0
-        """Crowd: to how many its author has given it."""
-        self.left = 1.0
-        """Crowd: what it still adds."""
         self.came = message.t
         self.hops = 0
 
@@ -157,73 +149,6 @@ class Delegation(Prophet):
         ours.bar = theirs.bar = max(theirs.bar, taker.chances.get(ours.message.dst, 0.0))
 
 
-class CrowdTable(Table):
-    def __init__(self, node: int, tag: Tag) -> None:
-        super().__init__(node)
-        self.tag = tag
-        self.history = History()
-        self.peers: dict[int, Peer] = {}
-        """What each has told when it was met last."""
-
-
-class Crowd(Router):
-    """The product's own policy, without the product: `beepmesh.carrying`. `crowd` devices in a row share a tag."""
-
-    part_bytes_max = 48_000
-    learns = True
-    final = True
-
-    def __init__(self, crowd: int = 4) -> None:
-        super().__init__()
-        self.crowd = crowd
-
-    def table(self, node: int) -> CrowdTable:
-        return CrowdTable(node, self._tag(node))
-
-    def meet(self, a: Table, b: Table, now: float) -> None:
-        assert isinstance(a, CrowdTable)
-        assert isinstance(b, CrowdTable)
-        views = a.history.view(0), b.history.view(0)
-        a.peers[b.node], b.peers[a.node] = Peer(b.tag, views[1]), Peer(a.tag, views[0])
-        a.history.meet(a.peers[b.node], int(now))
-        b.history.meet(b.peers[a.node], int(now))
-
-    def gives(self, giver: Table, taker: Table, copy: Copy, _now: float) -> bool:
-        assert isinstance(giver, CrowdTable)
-        if not self._is_rationed(copy.message):
-            return True
-        gifts = copy.gifts if copy.message.src == giver.node else None
-        return gives(giver.history, self._tag(copy.message.dst), giver.peers[taker.node], gifts)
-
-    def passed(self, giver: Table, taker: Table, theirs: Copy, ours: Copy, _now: float) -> None:
-        assert isinstance(giver, CrowdTable)
-        tag = self._tag(ours.message.dst)
-        theirs.gifts += tag != self._tag(taker.node)
-        theirs.left = left_after(theirs.left, tag, giver.peers[taker.node])
-
-    def turn(self, giver: Table, taker: Table, copy: Copy) -> tuple[float, ...]:
-        assert isinstance(giver, CrowdTable)
-        message = copy.message
-        if not self._is_rationed(message):
-            return (0, message.prio, message.size, message.t)
-        tag = self._tag(message.dst)
-        return (1, tag != self._tag(taker.node), -giver.peers[taker.node].chance(tag), message.t)
-
-    def worth(self, table: Table, copy: Copy, _now: float) -> float:
-        assert isinstance(table, CrowdTable)
-        if not self._is_rationed(copy.message):
-            return 2.0 + copy.message.t  # After all that is rationed, the oldest first.
-        return worth(table.history, self._tag(copy.message.dst), copy.left)
-
-    def _tag(self, node: int) -> Tag:
-        return Tag((node // self.crowd + 1).to_bytes(TAG_BYTES)) if node != EVERYBODY else NO_TAG
-
-    def _is_rationed(self, message: Message) -> bool:
-        return message.dst != EVERYBODY and is_rationed(
-            lane=LANE_MESSAGES, priority=(SOS, ROUTINE, BULK)[message.prio], packed_bytes=message.size
-        )
-
-
 ROUTERS: Mapping[str, Callable[[], Router]] = {
     "epidemic": lambda: Router(acks=False),
     "epidemic+ack": lambda: Router(acks=True),
@@ -231,5 +156,4 @@ ROUTERS: Mapping[str, Callable[[], Router]] = {
     "snw8+ack": lambda: SprayAndWait(acks=True),
     "prophet2+ack": lambda: Prophet(acks=True),
     "delegation+ack": lambda: Delegation(acks=True),
-    "crowd": lambda: Crowd(),
 }
