@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from beepmesh.engine import MARKS_MAX
+from beepmesh.giving import MARKS_MAX
 from beepmesh.messages.token import token_log
 from beepmesh.recent import RECENT_BYTES_MAX
 from simulations.bound import flood
@@ -137,8 +137,8 @@ class Watch:
         for what, count, most in (
             ("sessions", len(list(engine._talks)), min(LINKS_MAX, len(node.links))),
             ("links", len(node.links), LINKS_MAX),
-            ("bytes of recent entries", engine._recent._bytes, RECENT_BYTES_MAX),
-            ("signatures to note", len(engine._marks), MARKS_MAX),
+            ("bytes of recent entries", engine._giving._recent._bytes, RECENT_BYTES_MAX),
+            ("signatures to note", len(engine._giving._marks), MARKS_MAX),
         ):
             if count > most:
                 self._broken(f"node {node.number} has {count} {what}, and {most} is the most")
