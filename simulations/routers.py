@@ -7,6 +7,8 @@ Crovella, Chaintreau and Diot, MobiHoc 2008, by the number of meetings with the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from simulations.workload import Message
 
 
