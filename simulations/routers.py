@@ -96,7 +96,7 @@ class SprayAndWait(Router):
     def gives(self, _giver: Table, _taker: Table, copy: Copy, _now: float) -> bool:
         return copy.copies > 1
 
-    def passed(self, _giver: Table, _taker: Table, theirs: Copy, ours: Copy, _now: float) -> None:
+    def passed(self, giver: Table, taker: Table, theirs: Copy, ours: Copy, now: float) -> None:
         ours.copies = theirs.copies // 2
         theirs.copies -= ours.copies
 
@@ -147,7 +147,7 @@ class Delegation(Prophet):
         copy.bar = max(copy.bar, giver.chances.get(dst, 0.0))
         return taker.chances.get(dst, 0.0) > copy.bar
 
-    def passed(self, _giver: Table, taker: Table, theirs: Copy, ours: Copy, _now: float) -> None:
+    def passed(self, giver: Table, taker: Table, theirs: Copy, ours: Copy, now: float) -> None:
         ours.bar = theirs.bar = max(theirs.bar, taker.chances.get(ours.message.dst, 0.0))
 
 
