@@ -7,6 +7,8 @@ Crovella, Chaintreau and Diot, MobiHoc 2008, by the number of meetings with the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from simulations.workload import Message
 
 
@@ -149,7 +151,7 @@ class Delegation(Prophet):
         ours.bar = theirs.bar = max(theirs.bar, taker.chances.get(ours.message.dst, 0.0))
 
 
-ROUTERS = {
+ROUTERS: Mapping[str, Callable[[], Router]] = {
     "epidemic": lambda: Router(acks=False),
     "epidemic+ack": lambda: Router(acks=True),
     "direct": lambda: Direct(acks=True),
