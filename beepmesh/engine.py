@@ -296,7 +296,7 @@ class Engine:
     def _perform(self, link: LinkId, talk: Talk, orders: list[SessionOutput], now: float) -> list[Output]:
         # Sealed first and together: what the session says now comes before what its reads, answered here, lead to.
         records = [order.data for order in orders if isinstance(order, Send)]
-        frames = self._links.seal(link, records)
+        frames = self._links.seal(link, records) if records else []
         if frames and self._watcher is not None:
             self._watcher.sealed(link, records, frames)
         outputs: list[Output] = [SendFrames(link, tuple(frames))] if frames else []
