@@ -6,11 +6,14 @@ written as a statement on lane 0 and every node that reads it freezes the log. W
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from beepmesh.errors import Refused
 from beepmesh.messages.entry import Entry, read_header, verify_entry
 from beepmesh.store.contract import Fork, Statement
 from beepmesh.trust.facts import FORK_PROOF, Fact, fork_proof_data, parts_of
 from beepmesh.trust.roster import Roster
+from sync.logs import LogId
 
 
 def contradict(first: Entry, second: Entry) -> bool:
@@ -52,3 +55,13 @@ def fork_in(fact: Fact, roster: Roster) -> Fork:
 def proves(fork: Fork, public: bytes) -> bool:
     """Whether the author signed both halves: what is held may be true and yet have a spoiled signature."""
     return verify_entry(public, fork.first) and verify_entry(public, fork.second)
+
+
+def one_of_each(forks: Iterable[Fork], roster: Roster) -> dict[LogId, Fork]:
+    """For each log the first fork that can be shown to others."""
+    shown: dict[LogId, Fork] = {}
+    for fork in forks:
+        feed = roster.feed(fork.first.feed)
+        if fork.first.log not in shown and feed is not None and proves(fork, feed.public):
+            shown[fork.first.log] = fork
+    return shown

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from beepmesh.intake import Taken
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.messages.token import Token
@@ -36,6 +37,16 @@ class Pending:
     mended: list[Entry] = field(default_factory=list)
     memories: dict[bytes, Memory] = field(default_factory=dict)
     tokens: list[Token] = field(default_factory=list)
+
+    def take(self, taken: Taken) -> None:
+        """What a run brought."""
+        self.counts += taken.counts
+        self.entries += taken.entries
+        self.entries += taken.overlapping
+        self.proved |= taken.proved
+        self.mended += taken.mended
+        self.facts += taken.facts
+        self.forks += taken.forks
 
     @property
     def empty(self) -> bool:

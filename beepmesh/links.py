@@ -19,13 +19,14 @@ from beepmesh.channel import Channel, OwnerRecord, Secured, SessionRecord
 from beepmesh.errors import Refused
 from beepmesh.events import Admit, HangUp, LinkId, LinkUp, Output, PeerJoined, PeerLeft, SendFrames, WakeAt
 from beepmesh.introduction import Introduction
+from beepmesh.rationing import is_view
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
 
 HANDSHAKE_S: Final = 10.0  # A slow radio needs two seconds; a silent stranger should not hold a place for long.
 EARLY_BYTES_MAX: Final = 256 * 1024  # Session records of a peer whose certificate is still on its way.
 # What a transport saw and no channel could: these are somebody's fault, the other ends of a link are the field's.
-FRAMING_FAULTS: Final = {
+_FRAMING_FAULTS: Final = {
     "malformed": "framing-malformed",
     "oversize": "framing-oversized",
     "silent": "handshake-timeout",
@@ -51,7 +52,15 @@ class Said:
     data: bytes
 
 
-Happened: TypeAlias = Output | Welcomed | Said
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    """A proved member's record about large mail (rationing.py)."""
+
+    link: LinkId
+    data: bytes
+
+
+Happened: TypeAlias = Output | Welcomed | Said | Viewed
 
 
 @dataclass(slots=True)
@@ -173,6 +182,12 @@ class Links:
             self._count(reason)
         return [HangUp(link_id, reason, link.device), *self.forget(link_id, reason)]
 
+    def down(self, link_id: LinkId, broken: str) -> list[Output]:
+        """The link has ended by itself. `broken`: how, by its transport's word."""
+        if broken in _FRAMING_FAULTS:
+            self._count(_FRAMING_FAULTS[broken])
+        return self.forget(link_id)
+
     def forget(self, link_id: LinkId, reason: str = "link-ended") -> list[Output]:
         """The link has ended."""
         link = self._links.pop(link_id, None)
@@ -201,6 +216,8 @@ class Links:
 
     def _owner_record(self, link_id: LinkId, link: _Link, data: bytes) -> list[Happened]:
         assert link.introduction is not None
+        if link.device and is_view(data):
+            return [Viewed(link_id, data)]
         step = link.introduction.receive(data, self._believed_s())
         happened: list[Happened] = []
         if step.answer:

@@ -35,6 +35,8 @@ class Recent:
             if entries and total > order.bytes_max:
                 break
             entries.append(entry)
+        if entries[-1].id not in self._proved:
+            return None  # An entry above it, or the token of one, may vouch for it.
         prev = entries[0].prev if order.with_prev and order.start else None
         proved = self._proved.intersection(entry.id for entry in entries)
         return ReadResult(prev, tuple(entries), Ranges(), frozenset(proved))

@@ -28,7 +28,7 @@ from collections.abc import AsyncIterator, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
-from beepmesh.events import LevelReached, MessageArrived, PeerJoined, PeerLeft, Told
+from beepmesh.events import LevelReached, MessageArrived, MessageDelivered, PeerJoined, PeerLeft, Told
 from beepmesh.messages.content import Receipts, content_id, decode_content
 from beepmesh.node import Node, Text
 from benchmarks.counted import CountedTransport
@@ -99,6 +99,9 @@ class Worker:
                 say("left", reason=reason)
             case LevelReached():
                 say("level")
+            case MessageDelivered(message_id):
+                if self._announcing:
+                    say("arrived", kind="receipts", ids=[message_id.hex()])
             case MessageArrived(payload):
                 self._arrived += 1
                 if self._announcing:

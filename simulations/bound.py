@@ -12,14 +12,17 @@ networks", IJFCS 14(2), 2003.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from simulations.traces import Trace
 from simulations.workload import EVERYBODY, Message
 
 Pair = tuple[int, int]
+
+EDGES = 256
+"""Parts of a trace: a search begins at the edge before its message, not at the beginning."""
 
 
 class Arrival(NamedTuple):
@@ -107,44 +110,64 @@ class Foremost:
     def __init__(
         self, trace: Trace, bytes_per_s: float, setup_s: float, bandwidths: Mapping[Pair, float] | None = None
     ) -> None:
-        self._bytes_per_s = bytes_per_s
+        speeds = bandwidths or {}
         self._setup_s = setup_s
-        self._bandwidths = dict(bandwidths or {})
-        meetings: dict[Pair, tuple[list[float], list[float]]] = {}
-        for start, stop, a, b in trace.contacts:
-            starts, stops = meetings.setdefault((a, b), ([], []))
-            starts.append(start)
-            stops.append(stop)
-        self._near: list[list[tuple[int, float, list[float], list[float]]]] = [[] for _ in range(trace.nodes)]
-        for (a, b), (starts, stops) in meetings.items():
-            speed = self._bandwidths.get((a, b), bytes_per_s)
-            self._near[a].append((b, speed, starts, stops))
-            self._near[b].append((a, speed, starts, stops))
+        self._contacts = trace.contacts
+        self._starts = [contact.start for contact in trace.contacts]
+        self._speeds = [speeds.get((contact.a, contact.b), bytes_per_s) for contact in trace.contacts]
+        self._edges = [trace.duration * number / EDGES for number in range(EDGES)]
+        self._lasting: list[list[int]] = [[] for _ in self._edges]
+        """Which contacts were there at each edge."""
+        for index, (start, stop, _, _) in enumerate(trace.contacts):
+            for edge in range(bisect_left(self._edges, start), bisect_right(self._edges, stop)):
+                self._lasting[edge].append(index)
 
     def arrival(self, message: Message) -> Arrival | None:
         """When the fastest journey is there, and its hops; None if that is after the message's lifetime."""
         return self.arrivals(message, stop_at=message.dst).get(message.dst)
 
     def arrivals(self, message: Message, stop_at: int | None = None) -> dict[int, Arrival]:
-        """Of every node that it can reach within its lifetime, the author apart; or only until `stop_at` is reached."""
+        """Of every node that it can reach within its lifetime, the author apart; or only until `stop_at` is reached.
+
+        Contacts are gone through as they begin. One that begins where an end has the message is tried at once, the
+        others when an end gets it.
+        """
         limit = message.t + message.ttl
-        best = {message.src: message.t}
         done: dict[int, Arrival] = {}
-        heap = [(message.t, 0, message.src)]
-        while heap:
-            time, hops, node = heapq.heappop(heap)
+        coming = [(message.t, 0, message.src)]
+        waiting: dict[int, list[int]] = {}
+
+        def attempt(index: int, node: int, near: int) -> None:
+            there = self._there(index, done[node].t, message.size)
+            if there is not None and there <= limit:
+                heapq.heappush(coming, (there, done[node].hops + 1, near))
+
+        beginning = self._from(message.t)
+        index = next(beginning, None)
+        while True:
+            # Whoever is reached next may be in any contact that has begun by then.
+            while index is not None and self._starts[index] <= (coming[0][0] if coming else limit):
+                _, _, a, b = self._contacts[index]
+                if a not in done and b not in done:
+                    waiting.setdefault(a, []).append(index)
+                    waiting.setdefault(b, []).append(index)
+                elif a not in done:
+                    attempt(index, b, a)
+                elif b not in done:
+                    attempt(index, a, b)
+                index = next(beginning, None)
+            if not coming:
+                break
+            time, hops, node = heapq.heappop(coming)
             if node in done:
                 continue
             done[node] = Arrival(time, hops)
             if node == stop_at:
                 break
-            for near, speed, starts, stops in self._near[node]:
-                if near in done:
-                    continue
-                there = self._next(time, message.size / speed, starts, stops, min(limit, best.get(near, limit)))
-                if there is not None and there < best.get(near, limit + 1):
-                    best[near] = there
-                    heapq.heappush(heap, (there, hops + 1, near))
+            for each in waiting.pop(node, ()):
+                a, b = self._contacts[each][2:]
+                if (near := b if a == node else a) not in done:
+                    attempt(each, node, near)
         del done[message.src]
         return done
 
@@ -152,27 +175,32 @@ class Foremost:
         """The fewest hops of any journey that is there in time; None where there is none of `hops_max` or fewer."""
         limit = message.t + message.ttl
         best = {message.src: message.t}
-        newest = dict(best)
         for hops in range(1, hops_max + 1):
-            further: dict[int, float] = {}
-            for node, time in newest.items():
-                for near, speed, starts, stops in self._near[node]:
-                    known = min(best.get(near, limit), further.get(near, limit))
-                    there = self._next(time, message.size / speed, starts, stops, known)
-                    if there is not None and (there < known or (near not in best and near not in further)):
-                        further[near] = there
+            further = dict(best)
+            for index in self._from(message.t):
+                start, _, a, b = self._contacts[index]
+                if start > limit:
+                    break
+                for node, near in ((a, b), (b, a)):
+                    if node in best:
+                        there = self._there(index, best[node], message.size)
+                        if there is not None and there <= min(limit, further.get(near, limit)):
+                            further[near] = there
             if message.dst in further:
                 return hops
-            best.update(further)
-            newest = further
+            if further == best:
+                return None
+            best = further
         return None
 
-    def _next(self, time: float, cost: float, starts: list[float], stops: list[float], limit: float) -> float | None:
-        """When a transfer that may begin at `time` is over at the earliest; None where no contact has room for it."""
-        for index in range(bisect_left(stops, time + cost), len(starts)):
-            there = max(time, starts[index] + self._setup_s) + cost
-            if there > limit:
-                return None
-            if there <= stops[index]:
-                return there
-        return None
+    def _from(self, time: float) -> Iterator[int]:
+        """The contacts that last at some time from then on, in the order of their start; a few ended before."""
+        edge = bisect_right(self._edges, time) - 1
+        yield from self._lasting[edge]
+        yield from range(bisect_right(self._starts, self._edges[edge]), len(self._starts))
+
+    def _there(self, index: int, time: float, size: int) -> float | None:
+        """When a transfer that may begin at `time` is over; None where the contact has no room for it."""
+        start, stop, _, _ = self._contacts[index]
+        there = max(time, start + self._setup_s) + size / self._speeds[index]
+        return there if there <= stop else None

@@ -26,6 +26,7 @@ from beepmesh.events import (
     HomeChanged,
     Input,
     JoinDecided,
+    KeepHistory,
     LevelReached,
     LinkDown,
     LinkDrained,
@@ -33,6 +34,7 @@ from beepmesh.events import (
     LinkUp,
     ListFeeds,
     MessageArrived,
+    MessageDelivered,
     Output,
     PeerJoined,
     PeerLeft,
@@ -52,7 +54,7 @@ from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.receipts import receipts_due
 from beepmesh.safe import MemorySafe
-from beepmesh.shell import LIST_DELAY_S, RECEIPT_DELAY_S, UPKEEP_S, frontier_of
+from beepmesh.shell import HISTORY_NAME, LIST_DELAY_S, RECEIPT_DELAY_S, UPKEEP_S, frontier_of
 from beepmesh.store.contract import Batch, Committed, Draft, Fork
 from beepmesh.store.sqlite import SqliteStore, memory_store
 from beepmesh.trust.identity import Identity
@@ -181,6 +183,8 @@ class SimNode:
             for order in self._engine.farewell():
                 if isinstance(order, Commit):
                     answer(self._home, order, self.wall_ms)
+                elif isinstance(order, KeepHistory):
+                    self._home.store.put(HISTORY_NAME, order.data)
         self.lose_power()
 
     def lose_power(self) -> None:
@@ -239,6 +243,7 @@ class SimNode:
             self._home.refresh()
             self._frontier = frontier_of(self._home)
             self._engine = self._make_engine(self._home)
+            self._home.store.appraise(self._engine.carrying.worth)
             if self._home.store.unopened():
                 self._give_answer(ReopenEntries(self._home.roster.devices()))
         return self._home
@@ -247,7 +252,7 @@ class SimNode:
         if self._store is None:
             self._column_key = self.entropy(KEY_BYTES)
             self._store = memory_store(self._column_key, self.entropy)
-            self._store.limit(self.world.store_bytes)
+            self._store.limit(None, self.world.store_bytes)
         home = _NotedHome(
             Path(f"node-{self.number}"),
             self._safe,
@@ -271,6 +276,7 @@ class SimNode:
             entropy=self.entropy,
             writers=self.world.organisation.writers,
             watcher=self._tally,
+            history=home.store.get(HISTORY_NAME) or b"",
         )
 
     def _give(self, event: Input) -> None:
@@ -321,13 +327,15 @@ class SimNode:
                 self._soon(0.0, self._seal_waiting)
             case RenewEpoch():
                 self._soon(0.0, self._renew_epoch)
+            case KeepHistory(data):
+                self._awake().store.put(HISTORY_NAME, data)
             case ListFeeds():
                 self._soon(LIST_DELAY_S, self._list_feeds)
             case ProveForks(forks):
                 self.simulation.after(0.0, lambda: self._prove_forks(forks))
             case MessageArrived(payload):
                 self.world.arrived(self.number, payload)
-            case PeerJoined() | PeerLeft() | LevelReached() | JoinDecided():
+            case PeerJoined() | PeerLeft() | MessageDelivered() | LevelReached() | JoinDecided():
                 pass  # For people who look on. Addresses of the air need no remembering.
             case _:
                 raise AssertionError(order)

@@ -149,7 +149,7 @@ class Delegation(Prophet):
         ours.bar = theirs.bar = max(theirs.bar, taker.chances.get(ours.message.dst, 0.0))
 
 
-ROUTERS = {
+ROUTERS: Mapping[str, Callable[[], Router]] = {
     "epidemic": lambda: Router(acks=False),
     "epidemic+ack": lambda: Router(acks=True),
     "direct": lambda: Direct(acks=True),

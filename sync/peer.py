@@ -117,8 +117,6 @@ class Peer:
         self._logs: dict[LogId, PeerLog] = {}
         self._spans = 0
         self._awaited: dict[LogId, None] = {}
-        self.urgent_awaited = 0
-        """How many of the awaited logs are of lane 0."""
         self.flipped: list[LogId] = []
         """Logs that have become awaited, or are no longer, since the session looked."""
 
@@ -255,8 +253,6 @@ class Peer:
             self._awaited[view.log] = None
         else:
             del self._awaited[view.log]
-        if not view.log.lane:
-            self.urgent_awaited += 1 if view.missing else -1
 
     def differing(self) -> list[LogId]:
         """The logs of which the peer has settled something else than we have."""

@@ -164,12 +164,8 @@ class Push:
             self._lanes[2 * view.log.lane + self._later(view.log)].queue.append(view)
 
     def pump(self, out: list[Output], now: float) -> None:
-        """Send and read what the window, the link and the order of lanes allow.
-
-        While something urgent is to come from the peer, only that is pushed which is urgent: it may spare the rest.
-        """
-        lanes = min(self.lanes_open, 1) if self._peer.urgent_awaited else self.lanes_open
-        for lane in self._lanes[: 2 * lanes]:
+        """Send and read what the window, the link and the order of lanes allow."""
+        for lane in self._lanes[: 2 * self.lanes_open]:
             while lane.ready:
                 if not self._send_next(lane, out, now):
                     return

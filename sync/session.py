@@ -93,8 +93,6 @@ __all__ = [
     "WakeAt", "Hangup",
 ]  # fmt: skip
 
-_ALL_LANES = (1 << LANES) - 1
-
 
 class Session:
     """One side. `handle` takes an event and the time (seconds, any steady clock) and gives orders."""

@@ -10,8 +10,7 @@ when the test says how it went.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,17 +32,20 @@ from beepmesh.events import (
     HomeChanged,
     Input,
     JoinDecided,
+    KeepHistory,
     LevelReached,
     LinkDown,
     LinkDrained,
     LinkUp,
     ListFeeds,
     MessageArrived,
+    MessageDelivered,
     Output,
     PeerJoined,
     PeerLeft,
     ProveForks,
     ProveRuns,
+    ReadCrowds,
     ReadEntries,
     RecallPeer,
     RenewEpoch,
@@ -61,13 +63,13 @@ from beepmesh.home import Home, first_statements
 from beepmesh.messages.entry import Entry
 from beepmesh.receipts import receipts_due
 from beepmesh.safe import MemorySafe
-from beepmesh.shell import frontier_of
+from beepmesh.shell import HISTORY_NAME, frontier_of
 from beepmesh.store.contract import Batch, Statement, Store
 from beepmesh.store.memory import MemoryStore
 from beepmesh.trust.facts import PREKEY_BUNDLE, prekey_bundle_data
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
-from sync.logs import LogId, LogState
+from sync.logs import LogId
 from tests.trust.village import NOW_S, Entropy, Village
 
 NOW_MS = NOW_S * 1_000
@@ -375,7 +377,7 @@ class EngineNode:
                     return
                 case Commit():
                     self._answered(orders, (None if self.disk_full else self.stored(order)) or BatchFailed("full"))
-                case ReadEntries() | ProveRuns() | RecallPeer() | ReopenEntries():
+                case ReadEntries() | ReadCrowds() | ProveRuns() | RecallPeer() | ReopenEntries():
                     self._answered(orders, answer(self.home, order, self.mesh.wall_ms))
                 case RenewEpoch():
                     self.engine.renew_epoch(self.home.store.renew_epoch())
@@ -389,8 +391,10 @@ class EngineNode:
                     self.wake_at = when if self.wake_at is None else min(when, self.wake_at)
                 case WriteReceipts() | SealWaiting() | ListFeeds() | ProveForks():
                     self._chore(order)
-                case PeerJoined() | PeerLeft() | MessageArrived() | LevelReached() | JoinDecided():
+                case PeerJoined() | PeerLeft() | MessageArrived() | MessageDelivered() | LevelReached() | JoinDecided():
                     self.told.append(order)
+                case KeepHistory(data):
+                    self.home.store.put(HISTORY_NAME, data)
                 case Admit():
                     raise AssertionError("nobody joins here")
 

@@ -13,7 +13,7 @@ import pytest
 
 from beepmesh import port
 from beepmesh.channel import Channel, Door, Secured
-from beepmesh.engine import REFUSALS_MAX
+from beepmesh.intake import REFUSALS_MAX
 from beepmesh.introduction import ASK_CERTIFICATE
 from beepmesh.messages.lifetimes import LIFETIMES_S
 from beepmesh.node import Node

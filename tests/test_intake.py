@@ -11,9 +11,8 @@ from beepmesh import desk
 from beepmesh.author import BODY_CONTROL, BODY_FEED_CERTIFICATE, control_draft
 from beepmesh.crypto.certificates import issue_feed
 from beepmesh.crypto.primitives import SigningKey
-from beepmesh.engine import REFUSALS_MAX
 from beepmesh.errors import Refused
-from beepmesh.intake import CERTIFICATE_GRACE_S, Intake
+from beepmesh.intake import CERTIFICATE_GRACE_S, REFUSALS_MAX, Intake
 from beepmesh.messages.entry import PACKED_BYTES_MAX, Entry, pack
 from beepmesh.store.contract import Batch, Statement
 from beepmesh.trust.facts import (

@@ -137,7 +137,7 @@ def test_a_full_envelope_opens_at_the_slot_that_is_ours() -> None:
     letter = reader_of(scene.bilal).open(entry, NOW_MS)
     assert letter is not None
     assert letter.payload.content == content
-    assert letter.token is letter.note is None
+    assert (letter.token, letter.note) == (None, None)
 
 
 # An insider who copies.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from beepmesh.engine import REFUSALS_MAX
 from beepmesh.events import ProveRuns
+from beepmesh.intake import REFUSALS_MAX
 from beepmesh.messages.entry import Entry
 from beepmesh.store.contract import Batch
 from beepmesh.trust.facts import FORK_PROOF

@@ -19,9 +19,9 @@ from beepmesh.addressing import Names
 from beepmesh.cli.call import Call
 from beepmesh.cli.text import count_of, listed, safe_line, size
 from beepmesh.errors import Unreachable, Usage
-from beepmesh.events import JoinDecided, LevelReached, MessageArrived, PeerJoined, PeerLeft, Told
+from beepmesh.events import JoinDecided, LevelReached, MessageArrived, MessageDelivered, PeerJoined, PeerLeft, Told
 from beepmesh.home import Home
-from beepmesh.messages.content import STATE_NAMES, Receipts, Text, Unknown, decode_content
+from beepmesh.messages.content import DELIVERED, STATE_NAMES, Receipts, Text, Unknown, decode_content
 from beepmesh.messages.inbox import Payload
 from beepmesh.messages.lifetimes import priority_name
 from beepmesh.node import Node, Round
@@ -129,6 +129,8 @@ class _Teller:
                 )
             case MessageArrived(payload):
                 self._arrived(payload, name(payload.sender))
+            case MessageDelivered(message_id, person):
+                self._receipt(message_id, Names(self._home).of(person), STATE_NAMES[DELIVERED])
             case JoinDecided(digits, reason):
                 said = f"Somebody was not let in: {reason}" if reason else "Somebody with an invitation was let in"
                 self._say(
@@ -162,17 +164,19 @@ class _Teller:
                 )
             case Receipts(items=items):
                 for message_id, state in items:
-                    word = STATE_NAMES.get(state, "acknowledged")
-                    self._say(
-                        f"{safe_line(sender)}: message [{message_id.hex()[:SHORT_ID]}] {word}",
-                        "receipt",
-                        {"id": message_id.hex(), "from": sender, "state": word},
-                    )
+                    self._receipt(message_id, sender, STATE_NAMES.get(state, "acknowledged"))
             case Unknown(kind=kind):
                 text = f"Something from {safe_line(sender)} has come that only a newer beepmesh understands"
                 self._say(text, "unknown", {"from": sender, "kind": kind})
             case _:
                 assert_never(content)
+
+    def _receipt(self, message_id: bytes, sender: str, word: str) -> None:
+        self._say(
+            f"{safe_line(sender)}: message [{message_id.hex()[:SHORT_ID]}] {word}",
+            "receipt",
+            {"id": message_id.hex(), "from": sender, "state": word},
+        )
 
     def _say(self, text: str, event: str, fields: dict[str, object]) -> None:
         if self._screen.is_json:

@@ -62,6 +62,7 @@ __all__ = [
     "StoreProblem",
     "Unsealed",
     "VIEWS_BYTES_MAX",
+    "Worth",
     "feeds_of",
     "packed_bytes",
 ]
@@ -191,7 +192,7 @@ class Batch:
     tokens: tuple[Token, ...] = ()
     """Checked by the caller, of `entries` or of others; written before these. A place has one: a second one is ignored.
     Its entry's place is settled from then on, and is no longer pending. What is held of it goes, or is not taken, but
-    of an own entry the header stays, and all of it if it is held."""
+    of an own entry the header stays, and all of it if it is held. One that contradicts what is known is a fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +206,11 @@ class Committed:
     version: int = 0
     """The number of this commit; of the newest change if this one changed no log."""
     evicted: int = 0
-    """How many entries were given up so that the rest stays within the limit. They are counted as "evicted", too."""
+    """How many entries and tokens were given up so that the rest stays within the limit; counted as "evicted", too."""
     purged: int = 0
     """How many entries went because their tokens came. They are counted as "purged", too."""
+    delivered: tuple[Sealing, ...] = ()
+    """Of which own messages the tokens of this commit tell, and to whom. Own receipts are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +351,10 @@ class Size:
     limit_bytes: int | None = None
 
 
+Worth = Callable[[tuple[LogId, int], int], float]
+"""What a copy at (log, seq) is worth that names that crowd (`Carrying.worth`)."""
+
+
 class Store(Protocol):
     """Every method may raise StoreProblem; what else is said with each."""
 
@@ -396,9 +403,18 @@ class Store(Protocol):
         """What was remembered of it. Its entries, and what it settled of our logs, stay."""
         ...
 
-    def limit(self, bytes_max: int | None) -> None:
-        """From now on a commit that leaves the store larger gives up entries, in the order of policy.py, until it is
-        not, or nothing is left that may go. Each process says it for itself."""
+    def limit(self, bytes_max: int | None, carried_max: int | None = None) -> None:
+        """From now on a commit that leaves the store larger, or holds more bytes of bodies for others than
+        `carried_max`, gives up entries, in the order of policy.py, until it is not, or nothing is left that may go.
+        Each process says it for itself."""
+        ...
+
+    def appraise(self, worth: Worth) -> None:
+        """Of large mail that goes for want of room, that goes first which is worth least."""
+        ...
+
+    def crowds(self, log: LogId, start: int, stop: int, /) -> dict[int, int]:
+        """Of the envelopes of this span that are held, the crowd of each, by seq. For logs of LANE_LATER."""
         ...
 
     def read(self, log: LogId, start: int, stop: int, /, *, bytes_max: int, with_prev: bool) -> ReadResult:

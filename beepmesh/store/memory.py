@@ -91,7 +91,17 @@ class MemoryStore(MemoryLogs):
         for name, more in (Counter(batch.counts) + Counter(evicted=evicted, purged=purged)).items():
             before = self._counts.get(name, Count(0, 0))
             self._counts[name] = Count(before.count + more, now_ms)
-        return Committed(tuple(written), changes.states, tuple(found), changes.version, evicted, purged)
+        delivered = self._delivered_by(
+            {Place(*log, seq) for (log, seq), (_, entry) in told.items() if entry is not None}
+        )
+        return Committed(tuple(written), changes.states, tuple(found), changes.version, evicted, purged, delivered)
+
+    def _delivered_by(self, told: Collection[Place]) -> tuple[Sealing, ...]:
+        if not told:
+            return ()
+        mine = {message.row.message_id for message in self._all_messages() if message.row.mine}
+        found = [sealing for sealing, place in self._sealings if place in told and sealing.message_id in mine]
+        return tuple(sorted(found, key=lambda each: (each.message_id, each.device)))
 
     # --- people's side ---
     def facts(self, skip: int = 0) -> list[Fact]:

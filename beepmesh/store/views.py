@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from beepmesh.messages.inbox import MessageRow, ReceiptRow, merge_message, rows_of
 from beepmesh.store import payloads as truth
-from beepmesh.store.contract import FIND_MAX, LedgerLine, Message, MessageQuery, Recipient
+from beepmesh.store.contract import FIND_MAX, LedgerLine, Message, MessageQuery, Place, Recipient, Sealing
 from beepmesh.store.database import Columns
 from beepmesh.store.ledger import ledger_line
 from beepmesh.store.spans import decode_spans
@@ -126,6 +126,17 @@ def ledger(connection: sqlite3.Connection, message_id: bytes, now_ms: int) -> li
             )
         )
     return lines
+
+
+def delivered(connection: sqlite3.Connection, places: Iterable[Place]) -> tuple[Sealing, ...]:
+    """Which own messages these entries carry, and to whom."""
+    query = (
+        "SELECT message_id, sealings.person, device FROM sealings JOIN messages USING (message_id)"
+        " WHERE feed = ? AND lane = ? AND seq = ? AND mine"
+    )
+    found = (connection.execute(query, (place.feed, place.lane, place.seq)) for place in places)
+    sealings = [Sealing(*row) for rows in found for row in rows]
+    return tuple(sorted(sealings, key=lambda each: (each.message_id, each.device)))
 
 
 def _message(connection: sqlite3.Connection, columns: Columns, view: ViewRow) -> Message:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from sync.events import Input, Output, RecordReceived, Send, Started
@@ -76,12 +76,13 @@ class Scripted:
         number: int = 1,
         watched: Collection[bytes] = (),
         started: bool = True,
+        later: Callable[[LogId], bool] = lambda _: False,
     ) -> None:
         self.node = node
         self.world = World()
         self.session = Session(
             node.frontier, record_bytes_max=record_bytes_max, salt=SALT, memory=memory, sources=node.sources,
-            number=number, watched=watched, lanes=lanes,
+            number=number, watched=watched, lanes=lanes, later=later,
         )  # fmt: skip
         self.end = End(self.world, node, self.session, number, "peer")
         if started:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sync.limits import (
     RECORD_BYTES_MIN,
     RUN_BYTES_MAX,
@@ -9,6 +11,7 @@ from sync.limits import (
     WINDOW_BYTES_MAX,
     WINDOW_RUNS_MAX,
 )
+from sync.logs import LogId
 from sync.ranges import NOTHING
 from sync.session import (
     Level,
@@ -149,3 +152,38 @@ def test_runs_that_wait_are_withdrawn_when_the_peer_has_got_them_from_elsewhere(
     script.say(States((State(ONE, first(3)),)))
     drain(script)
     assert script.runs == []
+
+
+def test_of_a_lane_those_logs_come_last_that_may() -> None:
+    """Though they were there first, and an alert is written while they are being pushed."""
+    crowd = [log(number, 0) for number in range(2, 9)]
+    node = Node({ONE: first(1), **dict.fromkeys(crowd, first(40))}, size=100)
+    script = Scripted(node, later=lambda of: of in crowd).greet()
+    script.end.do_work(script.now)
+    before = len(script.runs)
+    assert before > 0
+    node.write(URGENT, first(2))
+    drain(script)
+    lanes = [entry_log(record) for record in script.runs]
+    assert lanes.index(URGENT) == before
+    assert set(lanes[before + 1 :]) >= {*crowd[1:], ONE}
+    assert lanes[-1] == ONE
+
+
+def entry_log(record: Run) -> LogId:
+    feed, lane, _, _ = record.packed[0].rstrip(b"\x00").rsplit(b" ", 3)
+    return LogId(feed, int(lane))
+
+
+def test_where_nothing_links_the_entries_of_a_log_no_prev_is_said() -> None:
+    node = Node({ONE: seqs((3, 4), (7, 9))})
+    script = Scripted(node).greet()
+    while script.end.work:
+        order = script.end.work.popleft()
+        assert isinstance(order, ReadRun)
+        assert order.with_prev
+        script.tell(replace(node.read(order), prev=b""))
+    assert [(said.start, said.prev, len(said.packed)) for said in script.runs] == [(3, None, 1), (7, None, 2)]
+    script.say(Ack(2, 0, 0, (1,)))
+    drain(script)
+    assert len(script.runs) == 2, "there is nothing more to say of them"

@@ -10,7 +10,7 @@ from sync.ranges import NOTHING
 from sync.session import TimeCame, WakeAt
 from sync.sources import Sources
 from sync.wire import Gone, Hello, Stop, Vector, Want
-from tests.sync.pair import Node, World, first, holds, log, records, sent_entries
+from tests.sync.pair import Node, World, first, holds, log, records, sent_entries, seqs
 from tests.sync.script import Scripted, hello, run
 
 ONE, TWO, URGENT = log(1), log(2), log(1, 0)
@@ -52,6 +52,22 @@ def test_what_the_first_calls_gone_is_wanted_from_the_second() -> None:
     _, peer, other = two_links({ONE: 2})
     peer.say(Gone(ONE, first(2)))
     assert wants(other) == 1
+
+
+def test_what_was_stopped_on_its_way_and_refused_for_want_of_prev_is_wanted_when_the_source_has_it_not() -> None:
+    node = Node({ONE: first(2)})
+    peer, other = Scripted(node, number=1), Scripted(node, number=2)
+    for script in (peer, other):
+        script.greet({ONE: seqs((0, 2), (5, 6))})
+    assert stops(other) == [1]
+    other.say(run(ONE, 5))  # It takes us to have the entry below, as another one had said.
+    other.work()
+    assert node.refused == [(ONE, 5)]
+    peer.say(Gone(ONE, seqs((5, 6))))
+    assert wants(other) == 1
+    other.say(run(0, 5, prev=bytes(32)))
+    other.work()
+    assert holds(node) == {ONE: {0, 1, 5}}
 
 
 def test_what_the_first_leaves_behind_is_wanted_from_the_second_which_hears_how_far_we_are() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from beepmesh.crypto.certificates import DAY_S, FeedCertificate, check_feed, check_registrar, issue_registrar
 from beepmesh.crypto.names import ROLES
 from beepmesh.errors import Refused
+from beepmesh.messages.token import token_log
 from beepmesh.trust import listing
 from beepmesh.trust.facts import FACT_BYTES_MAX, FEED_PAGE, FEED_PAGE_FEEDS_MAX, Fact, feed_page_data
 from beepmesh.trust.identity import Identity
@@ -20,6 +21,7 @@ from beepmesh.trust.renewal import renew_own
 from beepmesh.trust.roster import Learned, Roster, registrar_serial
 from sync.feeds import FeedList
 from sync.limits import LOGS_MAX
+from sync.logs import LogId
 from tests.trust.village import NOW_S, Entropy, Village, certificate_by, device_fact, facts_of, revocation
 
 village = Village()
@@ -173,6 +175,24 @@ def test_what_was_revoked_keeps_its_number() -> None:
     assert roster.feed_list.number(SANA.device) == 1
     roster.learn(page(3, 2, 7))
     assert roster.feed_list.feed(2) == ids(7)[0]
+
+
+def test_sessions_name_the_tokens_of_listed_feeds_too() -> None:
+    roster = village.roster(device_fact(HQ), PAGES[:2])
+    names, feeds = roster.names, ids(1, 2, 3, 4)
+    assert {feed for feed in feeds if names.number(feed) is not None} == set(feeds)
+    tokens = [token_log(LogId(feed, lane)).feed for feed in feeds for lane in (0, 1, 2)]
+    numbers = [names.number(feed) for feed in (*feeds, *tokens)]
+    assert sorted(number for number in numbers if number is not None) == list(range(16)) == list(range(len(names)))
+    assert names.number(token_log(LogId(ids(1)[0], 3)).feed) is None
+
+
+def test_what_is_named_in_short_has_an_end_and_the_list_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "LOGS_MAX", 11)
+    roster = village.roster(device_fact(HQ), page(7, 0, 1, 2), page(8, 2, 3))
+    assert listed(roster) == [1, 2, 3]
+    assert len(roster.names) == 8
+    assert roster.names.number(ids(3)[0]) is None
 
 
 # What is refused.

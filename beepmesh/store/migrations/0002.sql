@@ -151,6 +151,7 @@ CREATE TABLE sealings (
     seq INTEGER NOT NULL,
     PRIMARY KEY (message_id, person, device, feed, lane, seq)
 ) WITHOUT ROWID;
+CREATE INDEX sealings_place ON sealings (feed, lane, seq);
 
 CREATE TABLE peer_settled (
     device BLOB NOT NULL,
