@@ -137,7 +137,7 @@ def _says_level_too_early(run: Run) -> None:
 def _fills_its_memory(run: Run) -> None:
     engine = run.node(1).engine
     assert engine is not None
-    engine._marks += [Place(bytes(16), 1, seq) for seq in range(2_000)]
+    engine._giving._marks += [Place(bytes(16), 1, seq) for seq in range(2_000)]
     run.noted.touched(1)
 
 
