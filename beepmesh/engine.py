@@ -1,7 +1,7 @@
 """The whole node as one machine: links in, orders out. It routes; what it routes to decides.
 
     frames -> Links -> Session -> Intake.judge -> ProveRuns -> Intake.take -> Reader -> Commit -> (durable)
-        -> Session.ACK, other sessions, receipts
+        -> Session.ACK, other sessions, receipts; tokens go past the proving and the reading
 
 Laws
 1. Nothing is acknowledged, passed on or shown before the commit that holds it has succeeded.
@@ -296,7 +296,7 @@ class Engine:
     def _perform(self, link: LinkId, talk: Talk, orders: list[SessionOutput], now: float) -> list[Output]:
         # Sealed first and together: what the session says now comes before what its reads, answered here, lead to.
         records = [order.data for order in orders if isinstance(order, Send)]
-        frames = self._links.seal(link, records)
+        frames = self._links.seal(link, records) if records else []
         if frames and self._watcher is not None:
             self._watcher.sealed(link, records, frames)
         outputs: list[Output] = [SendFrames(link, tuple(frames))] if frames else []

@@ -220,7 +220,8 @@ class Push:
 
     def name(self, log: LogId) -> LogRef:
         """What to call a log in a record that leaves now."""
-        return self._names.mention(log, tagged=self._peer.knows_feed(log.feed))
+        is_listed = self._names.is_listed(log)
+        return self._names.mention(log, tagged=not is_listed and self._peer.knows_feed(log.feed))
 
     def _fits(self, size: int) -> bool:
         window = self._window
