@@ -201,7 +201,8 @@ class Watch:
             missing = state.settled.minus(node.frontier.settled(log))
             if not missing or log.lane not in PUSHED_TO_ALL or node.number in self._noted.refusing:
                 continue
-            if session._peer.log(log).stopped:
+            view = session._peer._logs.get(log)  # To ask for it would make one, and change the run.
+            if view is not None and view.stopped:
                 continue  # It comes from another neighbour, at the node's own wish.
             assert other.store is not None
             stop = missing.spans[-1][1]
