@@ -1,7 +1,7 @@
 """The whole node as one machine: links in, orders out. It routes; what it routes to decides.
 
     frames -> Links -> Session -> Intake.judge -> ProveRuns -> Intake.take -> Reader -> Commit -> (durable)
-        -> Session.ACK, other sessions, receipts
+        -> Session.ACK, other sessions, receipts; tokens go past the proving and the reading
 
 Laws
 1. Nothing is acknowledged, passed on or shown before the commit that holds it has succeeded.

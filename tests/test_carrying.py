@@ -101,8 +101,7 @@ def test_any_bytes_are_a_history_or_are_forgotten(data: bytes) -> None:
 def test_any_bytes_are_a_view_or_are_refused(data: bytes) -> None:
     try:
         view = read_view(data)
-    except Refused as refused:
-        assert refused.reason == "view-malformed"
+    except Refused:
         return
     assert all(0 < chance <= 1 for chance in view.values())
     assert all(one < other for one, other in pairwise(view))

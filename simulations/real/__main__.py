@@ -109,6 +109,10 @@ def _told(played: Played, setups: Sequence[float], speed: float) -> Iterator[str
         met += f", set up in {median / speed:.2f} s in the middle and {most / speed:.2f} s at most"
         met += f" ({median:.1f} and {most:.1f} s of the trace)"
     yield f"real             {met}"
+    partings = [meeting.parted_s for meeting in played.meetings if meeting.parted_s is not None]
+    if partings:
+        median, most = statistics.median(partings), max(partings)
+        yield f"partings         noticed in {median / speed:.2f} s in the middle and {most / speed:.2f} s at most"
     late = sorted(played.late_s)
     if late:
         yield f"behind time      {late[len(late) // 2]:.1f} s of the trace in the middle, {late[-1]:.1f} s at most"
