@@ -70,7 +70,6 @@ from beepmesh.rationing import Ration, Rationing
 from beepmesh.reading import NOBODY, Reader
 from beepmesh.store.contract import Fork, Place, ReadResult
 from beepmesh.talks import EntryTraffic, Talk, Talks
-from beepmesh.trust.crowds import bits_for
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
@@ -137,7 +136,7 @@ class Engine:
         self._offers: list[tuple[LinkId, Offer]] = []
         self._proving = 0
         self._giving = Giving(roster)
-        self.carrying = Carrying(identity.org, bits_for(len(roster.devices())), history)
+        self.carrying = Carrying(identity.org, history)
         self._rationing = Rationing(self.carrying, identity.feed)
         self._now = 0.0
 
@@ -247,7 +246,7 @@ class Engine:
                 case Welcomed(link, device, salt):
                     self._frontier.feeds = self._roster.names
                     self._talks.open(link, device, salt)
-                    self._rationing.open(link, device, now)
+                    self._rationing.open(link, device, len(self._roster.devices()), now)
                     # Before the handshake's last frame, which then leaves in one packet with HELLO.
                     outputs.insert(0, RecallPeer(link, device))
                 case Viewed(link, data):

@@ -26,9 +26,9 @@ STRANGERS = [device for device in DEVICES if not is_in(device, CROWD, ORG)]
 
 
 def met(*meetings: tuple[bytes, float]) -> Carrying:
-    carrying = Carrying(ORG, BITS)
+    carrying = Carrying(ORG)
     for device, hour in meetings:
-        carrying.met(device, hour * HOUR_S)
+        carrying.met(device, BITS, hour * HOUR_S)
     return carrying
 
 
@@ -44,7 +44,7 @@ def test_a_link_that_flickers_is_one_meeting() -> None:
 def test_what_was_long_ago_fades() -> None:
     carrying = met((READER, 1))
     before = carrying.chance(CROWD)
-    carrying.met(STRANGERS[0], 30 * 24 * HOUR_S)
+    carrying.met(STRANGERS[0], BITS, 30 * 24 * HOUR_S)
     assert carrying.chance(CROWD) < before / 5
 
 
@@ -84,15 +84,15 @@ def test_a_view_of_other_crowds_counts_where_they_overlap() -> None:
 
 def test_a_history_is_kept_and_read_again() -> None:
     before = met((READER, 1), (STRANGERS[0], 2), (READER, 3))
-    after = Carrying(ORG, BITS, before.encode(3 * HOUR_S))
+    after = Carrying(ORG, before.encode(3 * HOUR_S))
     assert after.chance(CROWD) == pytest.approx(before.chance(CROWD))
-    after.met(READER, 0.0)  # The clock began anew, and it is the same meeting.
+    after.met(READER, BITS, 0.0)  # The clock began anew, and it is the same meeting.
     assert after.chance(CROWD) == pytest.approx(before.chance(CROWD))
 
 
 @given(st.binary(max_size=4_000))
 def test_any_bytes_are_a_history_or_are_forgotten(data: bytes) -> None:
-    carrying = Carrying(ORG, BITS, data)
+    carrying = Carrying(ORG, data)
     assert len(carrying.encode(0.0)) <= 10 * HISTORY_CROWDS_MAX
     assert 0 <= carrying.chance(CROWD) <= 1
 
@@ -108,8 +108,8 @@ def test_any_bytes_are_a_view_or_are_refused(data: bytes) -> None:
 
 
 def test_a_view_is_bounded_however_many_are_met() -> None:
-    carrying = Carrying(ORG, 15)
+    carrying = Carrying(ORG)
     for number in range(600):
-        carrying.met(sha256(number.to_bytes(2)).digest()[:16], number * HOUR_S)
+        carrying.met(sha256(number.to_bytes(2)).digest()[:16], 15, number * HOUR_S)
     assert len(carrying.view()) <= VIEW_BYTES_MAX
     read_view(carrying.view())

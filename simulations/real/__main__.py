@@ -73,7 +73,7 @@ def _run(asked: argparse.Namespace) -> int:
     setup_s = round(statistics.median(setups), 3) if setups else 0.0
     radio = Radio(RADIO, asked.bw, setup_s, exclusive=False)
     real = _real_outcome(trace, played)
-    simulated = simulate(trace, messages, radio) if asked.agree is None else load_outcome(asked.agree)
+    simulated = simulate(trace, messages, radio, asked.speed) if asked.agree is None else load_outcome(asked.agree)
     found = agreement(messages, real.deliveries, simulated.deliveries)
     for line in found.lines():
         print(line)

@@ -29,7 +29,7 @@ from simulations.workload import EVERYBODY, Message
 from simulations.world import LETTERS, PART_BYTES_MAX, PRIORITIES
 
 NODES_MAX: Final = 20
-READY_S: Final = 120.0  # Twenty interpreters start on two busy cores.
+READY_S: Final = 300.0  # Twenty interpreters start on two cores that others keep busy.
 LEAD_S: Final = 1.0
 GRACE_S: Final = 20.0
 PARTING_S: Final = 300.0

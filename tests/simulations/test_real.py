@@ -53,13 +53,13 @@ def test_real_nodes_deliver_what_their_contacts_allow_and_nothing_else() -> None
 
 
 def test_the_simulator_delivers_the_same() -> None:
-    simulated = simulate(LINE, MESSAGES, Radio("cable", 20_000, setup_s=4, exclusive=False))
+    simulated = simulate(LINE, MESSAGES, Radio("cable", 20_000, setup_s=4, exclusive=False), speed=10)
     assert sorted((one.id, one.node) for one in simulated.deliveries) == sorted(flood(LINE, MESSAGES))
 
 
-def test_on_the_trace_of_mules_no_set_up_of_three_seconds_decides_what_is_delivered() -> None:
+def test_on_the_trace_of_mules_no_set_up_of_two_seconds_decides_what_is_delivered() -> None:
     trace, messages = mules(SEED), workload(SEED)
-    simulated = simulate(trace, messages, Radio("cable", 20_000, setup_s=180, exclusive=False))
+    simulated = simulate(trace, messages, Radio("cable", 20_000, setup_s=120, exclusive=False), speed=60)
     assert {(one.id, one.node) for one in simulated.deliveries} == flood(trace, messages).keys()
 
 
