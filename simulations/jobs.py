@@ -48,7 +48,7 @@ class Job:
 class Done:
     summary: Summary
     figures: dict[str, float]
-    """For messages between nodes that are not hostile, by the contacts of such nodes."""
+    """Foremost journeys in them count on no hostile node."""
     verdicts: tuple[Verdict, ...]
 
     @property
@@ -76,7 +76,11 @@ def perform(job: Job, on_progress: OnProgress = lambda _: None) -> Done:
         raise told(broken, job.plan, job.out) from broken
     bounds = bounds_of(setting, setting.trace)
     summary = _summary(setting, outcome, bounds)
-    honest = summary if not setting.hostile else _summary(setting, outcome, bounds_of(setting, setting.trustworthy))
+    honest = summary
+    if setting.hostile:
+        # A hostile node may have carried something all the same: so it is the whole flood that nothing may be ahead of.
+        alone = bounds_of(setting, setting.trustworthy).foremost
+        honest = _summary(setting, outcome, replace(bounds, foremost=alone))
     if job.out is not None:
         _write(job, job.out, setting, outcome, bounds, summary, trail)
     on_progress(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,13 @@ def test_a_mark_is_held_up_to_its_limit_and_missed_without_its_figure() -> None:
     assert not Verdict(Mark("peak_mb", 100, is_max=True), 101).held
     assert not Verdict(Mark("sos_of_bound", 0, is_max=False), None).held
     assert read_marks({"sos_median_ratio_max": 1.1}, "marks") == (Mark("sos_median_ratio", 1.1, is_max=True),)
+
+
+def test_what_a_hostile_node_carried_all_the_same_is_no_fault(tmp_path: Path) -> None:
+    text = HEAD + 'messages = 12\n[faults]\nhostile_share = 0.5\nhostile_kinds = ["flooder"]\n'
+    found = load(
+        _written(tmp_path, text.replace('"reunion"', '"reunion"\nmembers = 4\napart_h = 24\nmeetings_a_day = 20'))
+    )
+    done = perform(Job(replace(found.plan, router="epidemic+ack")))
+    assert done.figures["delivered"] == done.summary.shares["all"].delivered / done.summary.shares["all"].wanted
+    assert done.figures["of_bound"] >= 1.0
