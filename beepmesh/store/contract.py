@@ -191,7 +191,7 @@ class Batch:
     tokens: tuple[Token, ...] = ()
     """Checked by the caller, of `entries` or of others; written before these. A place has one: a second one is ignored.
     Its entry's place is settled from then on, and is no longer pending. What is held of it goes, or is not taken, but
-    of an own entry the header stays, and all of it if it is held."""
+    of an own entry the header stays, and all of it if it is held. One that contradicts what is known is a fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class Committed:
     version: int = 0
     """The number of this commit; of the newest change if this one changed no log."""
     evicted: int = 0
-    """How many entries were given up so that the rest stays within the limit. They are counted as "evicted", too."""
+    """How many entries and tokens were given up so that the rest stays within the limit; counted as "evicted", too."""
     purged: int = 0
     """How many entries went because their tokens came. They are counted as "purged", too."""
     delivered: tuple[Sealing, ...] = ()
