@@ -17,7 +17,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then command -v $$python; break; fi; done)
 
-.PHONY: help demo test kill histories lint format bench venv clean
+.PHONY: help demo test kill histories lint format bench simulate real venv clean
 
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -46,6 +46,13 @@ format: .venv/ready-dev ## put the code into the one format, and mend what can b
 
 bench: .venv/ready ## the measured figures, one JSON line per workload
 	@$(BIN)/python -m benchmarks
+
+simulate: .venv/ready-dev ## the product on virtual clocks beside epidemic with acknowledgements and the bound, a few minutes
+	$(BIN)/python -m simulations suite smoke-reunion smoke-village flood-small conference \
+		--routers beepmesh,epidemic+ack --workers $(WORKERS) --out simulated
+
+real: .venv/ready ## twelve real nodes on a trace of contacts beside the simulator, two minutes; needs root
+	@$(BIN)/python -m simulations.real
 
 venv: .venv/ready-dev ## only make .venv, with everything a developer needs
 

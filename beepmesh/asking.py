@@ -8,11 +8,13 @@ from beepmesh.events import (
     BatchCommitted,
     BatchFailed,
     Commit,
+    CrowdsRead,
     EntriesRead,
     Input,
     LinkDown,
     PeerRecalled,
     ProveRuns,
+    ReadCrowds,
     ReadEntries,
     RecallPeer,
     Reopened,
@@ -25,7 +27,7 @@ from beepmesh.store.contract import StoreProblem
 
 PROVED_HERE_MAX: Final = 1  # Runs with one signature each: 55 us, and the way to the thread and back costs 70.
 
-Asked: TypeAlias = Commit | ReadEntries | RecallPeer | ReopenEntries | ProveRuns
+Asked: TypeAlias = Commit | ReadEntries | ReadCrowds | RecallPeer | ReopenEntries | ProveRuns
 """Orders that are answered with one event before anything else happens."""
 
 
@@ -44,6 +46,8 @@ def answer(home: Home, order: Asked, now_ms: int) -> Input:
             return BatchCommitted(batch, store.commit(batch, keys=home.keys(), now_ms=home.dated_ms(now_ms)))
         case ReadEntries(_, log, start, stop, bytes_max, with_prev):
             return EntriesRead(order, store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev))
+        case ReadCrowds(_, run):
+            return CrowdsRead(order, store.crowds(run.log, run.start, run.stop))
         case RecallPeer(_, device):
             return PeerRecalled(order, store.recall(device))
         case ReopenEntries():
@@ -59,7 +63,7 @@ def unanswered(order: Asked, problem: StoreProblem) -> Input:
     match order:
         case Commit():
             return BatchFailed(problem.reason)
-        case ReadEntries(link):
+        case ReadEntries(link) | ReadCrowds(link):
             return LinkDown(link, "closed-here")  # Its session cannot go on without; the next one asks again.
         case RecallPeer():
             return PeerRecalled(order, None)  # It is told more than it needs, no worse.

@@ -5,6 +5,7 @@
 
     [storage]
     megabytes = 2000     # what the store may take of the disk, in 10^6 bytes; 0: no limit
+    carried_megabytes = 0    # what of it may be other people's mail, in 10^6 bytes of bodies; 0: all
 
 Laws
 1. A key that is not known is refused, naming the nearest one that is: a misspelt setting that is silently ignored is
@@ -50,11 +51,16 @@ class Config:
 
     links_use: tuple[str, ...] = ("lan",)
     storage_megabytes: int = 2_000
+    storage_carried_megabytes: int = 0
     sources: tuple[tuple[str, str], ...] = ()  # (key, file), for the keys that a file set
 
     def effective(self) -> list[Setting]:
         """Every key with its value and where that came from, in the order of the list above."""
-        values: dict[str, Value] = {"links.use": self.links_use, "storage.megabytes": self.storage_megabytes}
+        values: dict[str, Value] = {
+            "links.use": self.links_use,
+            "storage.megabytes": self.storage_megabytes,
+            "storage.carried_megabytes": self.storage_carried_megabytes,
+        }
         assert values.keys() == _READERS.keys()
         sources = dict(self.sources)
         return [Setting(key, value, sources.get(key, _DEFAULT)) for key, value in values.items()]
@@ -128,14 +134,23 @@ def _specs(config: Config, value: object, where: str) -> Config:
 
 
 def _megabytes(config: Config, value: object, where: str) -> Config:
+    return replace(config, storage_megabytes=_limit(value, where))
+
+
+def _carried_megabytes(config: Config, value: object, where: str) -> Config:
+    return replace(config, storage_carried_megabytes=_limit(value, where))
+
+
+def _limit(value: object, where: str) -> int:
     # In Python true is a number.
     if type(value) is not int or (value and not MEGABYTES_MIN <= value <= MEGABYTES_MAX):
         raise HomeProblem(f"{where} must be a whole number, {MEGABYTES_MIN} to {MEGABYTES_MAX}, or 0 for no limit.")
-    return replace(config, storage_megabytes=value)
+    return value
 
 
 # Every key, with the function that checks its value and sets it.
 _READERS: Final[dict[str, Callable[[Config, object, str], Config]]] = {
     "links.use": _specs,
     "storage.megabytes": _megabytes,
+    "storage.carried_megabytes": _carried_megabytes,
 }

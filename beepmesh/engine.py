@@ -15,18 +15,21 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, assert_never
+from typing import assert_never
 
+from beepmesh.carrying import Carrying
 from beepmesh.errors import Refused
 from beepmesh.events import (
     AdmissionDecided,
     BatchCommitted,
     BatchFailed,
     Commit,
+    CrowdsRead,
     EntriesRead,
     FrameReceived,
     HomeChanged,
     Input,
+    KeepHistory,
     LevelReached,
     LinkDown,
     LinkDrained,
@@ -40,6 +43,7 @@ from beepmesh.events import (
     PeerRecalled,
     ProveForks,
     ProveRuns,
+    ReadCrowds,
     ReadEntries,
     RecallPeer,
     RenewEpoch,
@@ -55,14 +59,15 @@ from beepmesh.events import (
 )
 from beepmesh.forks import one_of_each
 from beepmesh.gathering import Pending
+from beepmesh.giving import Giving
 from beepmesh.intake import BLAMELESS, REFUSALS_MAX, Intake
-from beepmesh.links import Happened, Links, Said, Welcomed
-from beepmesh.messages.entry import Entry, pack
-from beepmesh.messages.lifetimes import LANE_URGENT
-from beepmesh.messages.token import is_token, pack_token
-from beepmesh.proving import Offer, Proof, cut, prove_each
+from beepmesh.links import Happened, Links, Said, Viewed, Welcomed
+from beepmesh.messages.entry import Entry
+from beepmesh.messages.lifetimes import LANE_LATER, LANE_URGENT
+from beepmesh.messages.token import is_token
+from beepmesh.proving import Offer, Proof, prove_each
+from beepmesh.rationing import Ration, Rationing
 from beepmesh.reading import NOBODY, Reader
-from beepmesh.recent import Recent
 from beepmesh.store.contract import Fork, Place, ReadResult
 from beepmesh.talks import EntryTraffic, Talk, Talks
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE
@@ -71,6 +76,7 @@ from beepmesh.trust.roster import Roster
 from beepmesh.watching import Watcher
 from sync.frontier import Frontier
 from sync.logs import LogId, LogState
+from sync.ranges import Ranges
 from sync.session import (
     AskDrained,
     Drained,
@@ -92,8 +98,6 @@ from sync.session import Output as SessionOutput
 from sync.session import TimeCame as SessionTimeCame
 from sync.session import WakeAt as SessionWakeAt
 
-MARKS_MAX: Final = 1_024  # Signatures checked for a push and not yet noted; what is forgotten is checked again.
-
 
 class Engine:
     """See the laws above. Clocks and randomness are the shell's: `believed_s`, `wall_ms`, `entropy`."""
@@ -110,8 +114,9 @@ class Engine:
         entropy: Callable[[int], bytes],
         writers: Mapping[bytes, bytes] = NOBODY,
         watcher: Watcher | None = None,
+        history: bytes = b"",
     ) -> None:
-        """`writers`: the devices (16 B) that are known to write these feeds."""
+        """`writers`: the devices (16 B) that are known to write these feeds. `history`: as `KeepHistory` told it."""
         self._identity = identity
         self._roster = roster
         self._frontier = frontier
@@ -130,8 +135,9 @@ class Engine:
         self._taken: list[tuple[LinkId, LogId, int, int]] = []
         self._offers: list[tuple[LinkId, Offer]] = []
         self._proving = 0
-        self._marks: list[Place] = []
-        self._recent = Recent()
+        self._giving = Giving(roster)
+        self.carrying = Carrying(identity.org, history)
+        self._rationing = Rationing(self.carrying, identity.feed)
         self._now = 0.0
 
     @property
@@ -157,7 +163,7 @@ class Engine:
         for link in self._talks:
             self._end_talk(link)
         self._offers.clear()  # Not acknowledged: they come again.
-        return self.flush()
+        return [*self.flush(), KeepHistory(self.carrying.encode(self._now))]
 
     def renew(self, identity: Identity) -> None:
         """Prekeys have been rotated, or secrets added."""
@@ -183,6 +189,8 @@ class Engine:
                 return self._to_session(link, Drained(), now)
             case EntriesRead(order, result):
                 return self._run_read(order, result, now)
+            case CrowdsRead(order, crowds):
+                return self._ration(order.link, self._rationing.weigh(order.link, order.run, crowds, now), now)
             case RunsProved(order, proofs):
                 self._proving -= 1
                 settled = zip(order.offers, proofs, strict=True)
@@ -223,8 +231,7 @@ class Engine:
         pending.counts += self._uncounted
         self._uncounted.clear()
         self._asked_counts.append(pending.counts)
-        marks, self._marks = tuple(self._marks), []
-        return [Commit(replace(pending.batch(), prove=marks))]
+        return [Commit(replace(pending.batch(), prove=self._giving.take_marks()))]
 
     def count(self, reason: str, times: int = 1) -> None:
         """Something was refused or dropped; it is written with the next commit."""
@@ -239,8 +246,11 @@ class Engine:
                 case Welcomed(link, device, salt):
                     self._frontier.feeds = self._roster.names
                     self._talks.open(link, device, salt)
+                    self._rationing.open(link, device, len(self._roster.devices()), now)
                     # Before the handshake's last frame, which then leaves in one packet with HELLO.
                     outputs.insert(0, RecallPeer(link, device))
+                case Viewed(link, data):
+                    outputs += self._viewed(link, data, now)
                 case Said(link, data):
                     outputs += self._to_session(link, RecordReceived(data), now)
                 case PeerLeft(link):
@@ -250,11 +260,20 @@ class Engine:
                     outputs.append(event)
         return outputs
 
+    def _viewed(self, link: LinkId, record: bytes, now: float) -> list[Output]:
+        try:
+            outputs = self._ration(link, self._rationing.receive(link, record, now), now)
+        except Refused as refused:
+            return self._close(link, refused.reason)
+        history = self._rationing.history_due(now)
+        return [*outputs, KeepHistory(history)] if history else outputs
+
     def _close(self, link: LinkId, reason: str) -> list[Output]:
         self._end_talk(link)
         return self._links.close(link, reason)
 
     def _end_talk(self, link: LinkId) -> None:
+        self._rationing.close(link)
         kept = self._talks.close(link)
         if kept is not None:
             self._pending.memories.update((kept,))
@@ -276,7 +295,7 @@ class Engine:
     def _perform(self, link: LinkId, talk: Talk, orders: list[SessionOutput], now: float) -> list[Output]:
         # Sealed first and together: what the session says now comes before what its reads, answered here, lead to.
         records = [order.data for order in orders if isinstance(order, Send)]
-        frames = self._links.seal(link, records)
+        frames = self._links.seal(link, records) if records else []
         if frames and self._watcher is not None:
             self._watcher.sealed(link, records, frames)
         outputs: list[Output] = [SendFrames(link, tuple(frames))] if frames else []
@@ -309,33 +328,34 @@ class Engine:
         return outputs
 
     def _read(self, link: LinkId, run: ReadRun, now: float) -> list[Output]:
-        order = ReadEntries(link, run.log, run.start, run.stop, run.bytes_max, run.with_prev, run.run_bytes_max)
-        read = self._recent.read(order)
+        return [ReadCrowds(link, run)] if run.log.lane == LANE_LATER else self._read_span(link, run, run.stop, now)
+
+    def _read_span(self, link: LinkId, run: ReadRun, stop: int, now: float) -> list[Output]:
+        order, read = self._giving.order(link, run, stop)
         return [order] if read is None else self._run_read(order, read, now)
 
     def _run_read(self, order: ReadEntries, read: ReadResult, now: float) -> list[Output]:
-        """Cut into runs that the peer can prove (proving.py)."""
         if order.link not in self._talks:
             return []
-        if read.tokens:
-            tokens = tuple(pack_token(token) for token in read.tokens)
-            return self._to_session(order.link, RunRead(order.log, order.start, b"", tokens, read.gone), now)
-        feed = self._roster.feed(order.log.feed)
-        packed = tuple(pack(entry) for entry in read.entries)
-        whole = order.start + len(packed) == order.stop
-        sizes = [len(data) for data in packed]
-        public = None if feed is None else feed.public
-        runs = cut(public, read, sizes, run_bytes_max=order.run_bytes_max, whole=whole)
-        self._recent.mend(runs.proved)
-        self._marks += (Place(entry.feed, entry.lane, entry.seq) for entry in runs.proved)
-        del self._marks[:-MARKS_MAX]
-        gone = read.gone
-        if runs.spoiled:
-            self.count("signature-spoiled", runs.spoiled)
-            gone = gone.add(order.start, order.start + runs.spoiled)
-        packed = packed[: runs.ends[-1] if runs.ends else 0]
-        self._talks[order.link].traffic.sent += len(packed)
-        return self._to_session(order.link, RunRead(order.log, order.start, read.prev, packed, gone, runs.ends), now)
+        given, spoiled = self._giving.runs(order, read)
+        if spoiled:
+            self.count("signature-spoiled", spoiled)
+        if not read.tokens:
+            self._talks[order.link].traffic.sent += len(given.packed)
+        return self._to_session(order.link, given, now)
+
+    def _ration(self, link: LinkId, weighed: tuple[bytes, list[Ration]], now: float) -> list[Output]:
+        """A record about large mail for the peer, and reads of it that are decided: of each the first stretch."""
+        record, rations = weighed
+        outputs: list[Output] = [SendFrames(link, tuple(self._links.seal_owner(link, record)))] if record else []
+        for run, withheld in rations:
+            start, stop = next(iter(withheld.spans), (run.stop, run.stop))
+            if start == run.start:
+                gone = RunRead(run.log, run.start, None, (), Ranges(((start, stop),)))
+                outputs += self._to_session(link, gone, now)
+            else:
+                outputs += self._read_span(link, run, start, now)
+        return outputs
 
     def _take(self, link: LinkId, talk: Talk, run: TakeRun, now: float) -> list[Output]:
         if is_token(run.packed[0], run.log):
@@ -374,13 +394,7 @@ class Engine:
             taken = self._intake.take(offer, proof, self._believed_s())
         except Refused as refused:
             return self._refuse(link, RunDone(log, start, count, taken=False), refused.reason, now)
-        self._pending.counts += taken.counts
-        self._pending.entries += taken.entries
-        self._pending.entries += taken.overlapping
-        self._pending.proved |= taken.proved
-        self._pending.mended += taken.mended
-        self._pending.facts += taken.facts
-        self._pending.forks += taken.forks
+        self._pending.take(taken)
         self._taken.append((link, log, start, count))
         for entry in taken.entries:
             if entry.hints and not self._open(entry, None) and entry.lane == LANE_URGENT:
@@ -418,7 +432,7 @@ class Engine:
             self._intake.freeze(fork.first.log)
             self._frontier.freeze(fork.first.log)
         outputs += self._forked(done.result.forks)
-        self._remember(done)
+        self._giving.remember(done, self._frontier)
         outputs += self._grew(done.result.states, done.result.version, now)
         taken, self._taken = self._taken, []
         for link, log, start, count in taken:
@@ -426,7 +440,6 @@ class Engine:
         return outputs + self._consequences(done)
 
     def _forked(self, forks: tuple[Fork, ...]) -> list[Output]:
-        """One proof ends a log: whoever signs a hundred contradictions must not make every node write a hundred."""
         if not forks:
             return []
         shown = one_of_each(forks, self._roster)
@@ -436,15 +449,14 @@ class Engine:
 
     def _consequences(self, done: BatchCommitted) -> list[Output]:
         batch = done.batch
-        outputs: list[Output] = [MessageArrived(payload) for payload in batch.payloads if not payload.mine]
-        if outputs:
-            outputs.append(WriteReceipts())
+        arrived = [MessageArrived(payload) for payload in batch.payloads if not payload.mine]
+        kinds = {fact.kind for fact in batch.facts}
+        outputs: list[Output] = [*arrived, WriteReceipts()] if arrived else []
         outputs += (MessageDelivered(each.message_id, each.person) for each in done.result.delivered)
-        if any(fact.kind in (PREKEY_BUNDLE, DEVICE_CERTIFICATE) for fact in batch.facts):
+        if not kinds.isdisjoint((PREKEY_BUNDLE, DEVICE_CERTIFICATE)):
             outputs.append(SealWaiting())
-        newcomers = tuple(fact.feed for fact in batch.facts if fact.kind == DEVICE_CERTIFICATE)
-        if newcomers:
-            outputs.append(ReopenEntries(newcomers))
+        if DEVICE_CERTIFICATE in kinds:
+            outputs.append(ReopenEntries(tuple(fact.feed for fact in batch.facts if fact.kind == DEVICE_CERTIFICATE)))
             if self._roster.keeps_list(self._identity.device):
                 outputs.append(ListFeeds())
         return outputs
@@ -458,26 +470,13 @@ class Engine:
         if any(log.lane == LANE_URGENT for log in states):
             for link in self._links.revoked:
                 outputs += self._close(link, "certificate-revoked")
-        if before:
-            for link in self._talks:
-                outputs += self._to_session(link, LogsGrew(tuple(before)), now)
-        return outputs
+        for link in self._talks.before_due() if before else ():
+            outputs += self._to_session(link, LogsGrew(tuple(before)), now)
+        return outputs + self._shared(now)
 
     def _is_news(self, log: LogId, state: LogState) -> bool:
         """Whether it holds more than we know: what was read before our last commit may be told after it."""
         return bool(state.settled.minus(self._frontier.settled(log)))
-
-    def _remember(self, done: BatchCommitted) -> None:
-        """What is new, before the frontier says so: where anything was held or a log forked, the store knows best."""
-        forked = {fork.first.log for fork in done.result.forks}
-        fresh = [
-            entry
-            for entry in done.batch.entries
-            if entry.log not in forked and entry.seq not in self._frontier.settled(entry.log)
-        ]
-        self._recent.keep(fresh, done.batch.proved)
-        self._recent.forget(done.batch.tokens)
-        self._recent.mend(done.batch.mended)
 
     def _reopened(self, order: ReopenEntries, entries: list[Entry]) -> list[Output]:
         for entry in entries:

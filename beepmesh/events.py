@@ -13,6 +13,7 @@ from beepmesh.channel import Door
 from beepmesh.messages.inbox import Payload
 from beepmesh.proving import Offer, Proof
 from beepmesh.store.contract import Batch, Committed, Fork, ReadResult
+from sync.events import ReadRun
 from sync.limits import RUN_BYTES_MAX
 from sync.logs import LogId, LogState
 from sync.memory import Memory
@@ -58,6 +59,14 @@ class EntriesRead:
 
     order: ReadEntries
     result: ReadResult
+
+
+@dataclass(frozen=True, slots=True)
+class CrowdsRead:
+    """The answer to `ReadCrowds`: by seq, the crowd of each of these entries that is held with its body."""
+
+    order: ReadCrowds
+    crowds: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,7 @@ Input: TypeAlias = (
     | LinkDown
     | LinkDrained
     | EntriesRead
+    | CrowdsRead
     | RunsProved
     | BatchCommitted
     | BatchFailed
@@ -187,6 +197,21 @@ class ReadEntries:
     with_prev: bool
     run_bytes_max: int = RUN_BYTES_MAX
     """Only for whoever cuts what was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCrowds:
+    """Towards whom large mail of this span is carried (`Store.crowds`), before it is read for one link's session."""
+
+    link: LinkId
+    run: ReadRun
+
+
+@dataclass(frozen=True, slots=True)
+class KeepHistory:
+    """Where we met whom (carrying.py), to start the next engine with: `Store.put`, when there is time."""
+
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +333,8 @@ Output: TypeAlias = (
     | RecallPeer
     | RenewEpoch
     | ReadEntries
+    | ReadCrowds
+    | KeepHistory
     | ProveRuns
     | ReopenEntries
     | Commit

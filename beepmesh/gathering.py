@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
+from beepmesh.intake import Taken
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.messages.token import Token
@@ -15,8 +16,6 @@ from beepmesh.trust.facts import Fact
 from sync.logs import LogId
 from sync.memory import Memory
 from sync.ranges import Ranges
-
-_NOTHING: Final = Batch()
 
 
 @dataclass(slots=True)
@@ -37,9 +36,20 @@ class Pending:
     memories: dict[bytes, Memory] = field(default_factory=dict)
     tokens: list[Token] = field(default_factory=list)
 
+    def take(self, taken: Taken) -> None:
+        """What a run brought."""
+        self.counts += taken.counts
+        self.entries += taken.entries
+        self.entries += taken.overlapping
+        self.proved |= taken.proved
+        self.mended += taken.mended
+        self.facts += taken.facts
+        self.forks += taken.forks
+
     @property
     def empty(self) -> bool:
-        return self.batch() == _NOTHING
+        # Asked after every event, and mostly true: gathering a batch to compare it took 6 % of a relay's time.
+        return not any(getattr(self, name) for name in _NAMES)
 
     def add(self, letter: Letter) -> None:
         """Something was opened."""
@@ -67,3 +77,6 @@ class Pending:
             memories=tuple(self.memories.items()),
             tokens=tuple(self.tokens),
         )
+
+
+_NAMES: Final = tuple(item.name for item in fields(Pending))

@@ -144,7 +144,8 @@ class Home:
             # A new one would begin our logs again: two beginnings are what a thief's copy looks like.
             raise HomeProblem(f"The store {path / STORE_NAME} is missing. Put it back, or join again in a new home.")
         store = open_store(path, keystore.subkey(_COLUMNS_LABEL))
-        store.limit(config.storage_megabytes * 1_000_000 or None)
+        carried_max = config.storage_carried_megabytes * 1_000_000 or None
+        store.limit(config.storage_megabytes * 1_000_000 or None, carried_max)
         try:
             return cls(path, KeystoreSafe(path, keystore, passphrase), store, config)
         except BaseException:

@@ -19,6 +19,7 @@ from beepmesh.channel import Channel, OwnerRecord, Secured, SessionRecord
 from beepmesh.errors import Refused
 from beepmesh.events import Admit, HangUp, LinkId, LinkUp, Output, PeerJoined, PeerLeft, SendFrames, WakeAt
 from beepmesh.introduction import Introduction
+from beepmesh.rationing import is_view
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
 
@@ -51,7 +52,15 @@ class Said:
     data: bytes
 
 
-Happened: TypeAlias = Output | Welcomed | Said
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    """A proved member's record about large mail (rationing.py)."""
+
+    link: LinkId
+    data: bytes
+
+
+Happened: TypeAlias = Output | Welcomed | Said | Viewed
 
 
 @dataclass(slots=True)
@@ -207,6 +216,8 @@ class Links:
 
     def _owner_record(self, link_id: LinkId, link: _Link, data: bytes) -> list[Happened]:
         assert link.introduction is not None
+        if link.device and is_view(data):
+            return [Viewed(link_id, data)]
         step = link.introduction.receive(data, self._believed_s())
         happened: list[Happened] = []
         if step.answer:

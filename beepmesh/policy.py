@@ -14,7 +14,7 @@ from beepmesh.messages.lifetimes import (
     DAY_S,
     HOUR_S,
     LANE_FILES,
-    LANE_STATUS,
+    LANE_LATER,
     LANE_URGENT,
     SOS,
     URGENT,
@@ -42,7 +42,7 @@ def keep_rank(*, lane: int, priority: int, own: bool, carried: bool, expired: bo
     `carried`: some peer has settled it. `expired`: its body is gone. `needed`: it is a fact in force, or addressed to
     us and not opened yet.
     """
-    bulk = lane in (LANE_STATUS, LANE_FILES) or priority == BULK
+    bulk = lane in (LANE_LATER, LANE_FILES) or priority == BULK
     if expired:
         return EXPIRED
     if needed or priority == SOS:

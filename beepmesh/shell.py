@@ -38,6 +38,7 @@ from beepmesh.events import (
     HomeChanged,
     Input,
     JoinDecided,
+    KeepHistory,
     LevelReached,
     LinkDown,
     LinkDrained,
@@ -80,6 +81,7 @@ REOPENED_A_TIME: Final = 16  # 16 entries of 300 possible senders take 15 ms.
 WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is no wake socket.
 CALLED_WATCH_S: Final = 10.0  # The same where commands call: only a call that was lost has to wait.
 UPKEEP_S: Final = 3600.0
+HISTORY_NAME: Final = "carrying/history"  # Where the store keeps it.
 COUNTED_FAILURES: Final = frozenset(
     {"too-many-links", "too-many-names", "accept-failed", "no-multicast", "odd-address", "odd-name"}
 )
@@ -94,6 +96,7 @@ class Shell:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._engine = _engine_of(home)
+        home.store.appraise(self._engine.carrying.worth)
         self._home_lock = anyio.Lock()
         self._thread = anyio.CapacityLimiter(1)
         self._events: deque[Input] = deque()
@@ -190,6 +193,9 @@ class Shell:
             for order in self._engine.farewell():
                 if isinstance(order, Commit):
                     await self._ask(order)
+                elif isinstance(order, KeepHistory):
+                    with suppress(StoreProblem):
+                        self.home.store.put(HISTORY_NAME, order.data)
 
     # Links.
 
@@ -281,6 +287,8 @@ class Shell:
                 self._start(self._seal_waiting)
             case RenewEpoch():
                 self._start(self._renew_epoch)
+            case KeepHistory(data):
+                self._start(self._try, self.home.store.put, HISTORY_NAME, data)
             case ListFeeds():
                 self._start(self._list_feeds_soon)
             case ProveForks(forks):
@@ -466,6 +474,7 @@ def _engine_of(home: Home) -> Engine:
         believed_s=lambda: home.believed_s(_wall_ms()),
         wall_ms=_wall_ms,
         entropy=os.urandom,
+        history=home.store.get(HISTORY_NAME) or b"",
     )
 
 

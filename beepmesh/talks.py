@@ -60,6 +60,7 @@ class Talks:
         self._talks: dict[LinkId, Talk] = {}
         self._unlisted: set[bytes] = set()
         self._traffic: dict[LinkId, EntryTraffic] = {}
+        self._due_waits = False
 
     def __getitem__(self, link: LinkId) -> Talk:
         return self._talks[link]
@@ -98,7 +99,16 @@ class Talks:
 
     def due(self) -> dict[LinkId, list[LogId]]:
         """The logs that a session is the source of now, because another one has ended."""
-        return self._sources.take_due()
+        return {} if self._due_waits else self._sources.take_due()
+
+    def before_due(self) -> Iterator[LinkId]:
+        """All links; nothing is due while they are gone through. They hear that logs grew, and a session that looked at
+        one of these before it hears that would take it that its peer has the new entries (sync/peer.py, law 2)."""
+        self._due_waits = True
+        try:
+            yield from self
+        finally:
+            self._due_waits = False
 
     def close(self, link: LinkId, *, keep: bool = True) -> tuple[bytes, Memory] | None:
         """The link has ended; what to keep of its peer."""

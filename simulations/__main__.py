@@ -42,13 +42,14 @@ def _call(verb: str, asked: object, screen: Screen) -> int:
     from argparse import Namespace
 
     from simulations.commands import VERBS
+    from simulations.extras import ExtraMissing
     from simulations.lines import BadFile
     from simulations.writing import NotARun
 
     assert isinstance(asked, Namespace)
     try:
         return VERBS[verb](asked, screen)
-    except (BadFile, NotARun) as error:
+    except (BadFile, ExtraMissing, NotARun) as error:
         raise BeepmeshError(f"{error}.") from None
 
 

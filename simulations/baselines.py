@@ -1,7 +1,7 @@
 """Populations of light nodes: the published ways of carrying messages, on the same air as the product.
 
 They are given every advantage: a node sees what the other end holds, acknowledgements travel for nothing and at once
-over standing links, what to send is chosen when the air is free, and nothing is sealed or signed. What they lose is what
+over standing links, what to send is chosen when the air is free, nothing is sealed or signed. What they lose is what
 the air takes: one transfer at a time, and a transfer that a parting cuts counts for nothing.
 """
 
@@ -125,7 +125,7 @@ class LightNode:
 
     def acknowledge(self, fresh: int) -> None:
         """Learn that messages have arrived, and tell it to all who are in reach."""
-        waiting = [self]
+        waiting: list[LightNode] = [self]
         while waiting:
             node = waiting.pop()
             new = fresh & ~node.acked

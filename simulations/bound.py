@@ -107,72 +107,88 @@ class Foremost:
     def __init__(
         self, trace: Trace, bytes_per_s: float, setup_s: float, bandwidths: Mapping[Pair, float] | None = None
     ) -> None:
-        self._bytes_per_s = bytes_per_s
+        speeds = bandwidths or {}
         self._setup_s = setup_s
-        self._bandwidths = dict(bandwidths or {})
-        meetings: dict[Pair, tuple[list[float], list[float]]] = {}
-        for start, stop, a, b in trace.contacts:
-            starts, stops = meetings.setdefault((a, b), ([], []))
-            starts.append(start)
-            stops.append(stop)
-        self._near: list[list[tuple[int, float, list[float], list[float]]]] = [[] for _ in range(trace.nodes)]
-        for (a, b), (starts, stops) in meetings.items():
-            speed = self._bandwidths.get((a, b), bytes_per_s)
-            self._near[a].append((b, speed, starts, stops))
-            self._near[b].append((a, speed, starts, stops))
+        self._contacts = trace.contacts
+        self._starts = [contact.start for contact in trace.contacts]
+        self._stops = [contact.stop for contact in trace.contacts]
+        self._speeds = [speeds.get((contact.a, contact.b), bytes_per_s) for contact in trace.contacts]
+        self._of: list[list[int]] = [[] for _ in range(trace.nodes)]
+        """Of each node the numbers of its contacts, and so in the order of their start."""
+        for index, contact in enumerate(trace.contacts):
+            self._of[contact.a].append(index)
+            self._of[contact.b].append(index)
 
     def arrival(self, message: Message) -> Arrival | None:
         """When the fastest journey is there, and its hops; None if that is after the message's lifetime."""
         return self.arrivals(message, stop_at=message.dst).get(message.dst)
 
     def arrivals(self, message: Message, stop_at: int | None = None) -> dict[int, Arrival]:
-        """Of every node that it can reach within its lifetime, the author apart; or only until `stop_at` is reached."""
+        """Of every node that it can reach within its lifetime, the author apart; or only until `stop_at` is reached.
+
+        Contacts are gone through as they begin. One that begins where an end has the message is tried at once, and
+        those in which an end is when it gets it, then.
+        """
         limit = message.t + message.ttl
-        best = {message.src: message.t}
+        starts, stops, contacts = self._starts, self._stops, self._contacts
         done: dict[int, Arrival] = {}
-        heap = [(message.t, 0, message.src)]
-        while heap:
-            time, hops, node = heapq.heappop(heap)
+        coming = [(message.t, 0, message.src)]
+
+        def attempt(index: int, node: int, near: int) -> None:
+            there = self._there(index, done[node].t, message.size)
+            if there is not None and there <= limit:
+                heapq.heappush(coming, (there, done[node].hops + 1, near))
+
+        begun = bisect_left(starts, message.t)
+        while True:
+            # Whoever is reached next may be in any contact that has begun by then.
+            while begun < len(starts) and starts[begun] <= (coming[0][0] if coming else limit):
+                _, _, a, b = contacts[begun]
+                if (a in done) != (b in done):
+                    attempt(begun, *((a, b) if a in done else (b, a)))
+                begun += 1
+            if not coming:
+                break
+            time, hops, node = heapq.heappop(coming)
             if node in done:
                 continue
             done[node] = Arrival(time, hops)
             if node == stop_at:
                 break
-            for near, speed, starts, stops in self._near[node]:
-                if near in done:
-                    continue
-                there = self._next(time, message.size / speed, starts, stops, min(limit, best.get(near, limit)))
-                if there is not None and there < best.get(near, limit + 1):
-                    best[near] = there
-                    heapq.heappush(heap, (there, hops + 1, near))
+            own = self._of[node]
+            for index in own[: bisect_left(own, begun)]:
+                if stops[index] >= time:
+                    _, _, a, b = contacts[index]
+                    if (near := b if a == node else a) not in done:
+                        attempt(index, node, near)
         del done[message.src]
         return done
 
     def fewest_hops(self, message: Message, hops_max: int = 12) -> int | None:
         """The fewest hops of any journey that is there in time; None where there is none of `hops_max` or fewer."""
         limit = message.t + message.ttl
+        possible = [
+            i for i, contact in enumerate(self._contacts) if contact.stop >= message.t and contact.start <= limit
+        ]
         best = {message.src: message.t}
-        newest = dict(best)
         for hops in range(1, hops_max + 1):
-            further: dict[int, float] = {}
-            for node, time in newest.items():
-                for near, speed, starts, stops in self._near[node]:
-                    known = min(best.get(near, limit), further.get(near, limit))
-                    there = self._next(time, message.size / speed, starts, stops, known)
-                    if there is not None and (there < known or (near not in best and near not in further)):
-                        further[near] = there
+            further = dict(best)
+            for index in possible:
+                _, _, a, b = self._contacts[index]
+                for node, near in ((a, b), (b, a)):
+                    if node in best:
+                        there = self._there(index, best[node], message.size)
+                        if there is not None and there <= min(limit, further.get(near, limit)):
+                            further[near] = there
             if message.dst in further:
                 return hops
-            best.update(further)
-            newest = further
+            if further == best:
+                return None
+            best = further
         return None
 
-    def _next(self, time: float, cost: float, starts: list[float], stops: list[float], limit: float) -> float | None:
-        """When a transfer that may begin at `time` is over at the earliest; None where no contact has room for it."""
-        for index in range(bisect_left(stops, time + cost), len(starts)):
-            there = max(time, starts[index] + self._setup_s) + cost
-            if there > limit:
-                return None
-            if there <= stops[index]:
-                return there
-        return None
+    def _there(self, index: int, time: float, size: int) -> float | None:
+        """When a transfer that may begin at `time` is over; None where the contact has no room for it."""
+        start, stop, _, _ = self._contacts[index]
+        there = max(time, start + self._setup_s) + size / self._speeds[index]
+        return there if there <= stop else None

@@ -14,7 +14,8 @@ from beepmesh.cli.text import columns
 from beepmesh.errors import Usage
 from simulations import scenario
 from simulations.following import Story
-from simulations.jobs import Done, Job, load_plan, perform
+from simulations.invariants import Broken
+from simulations.jobs import Done, Job, load_plan, perform, told
 from simulations.marks import BY_CLASS, OVERALL, Mark
 from simulations.metrics import CLASSES
 from simulations.plan import ROUTER, Plan, Source
@@ -68,14 +69,18 @@ def replay(asked: Namespace, screen: Screen) -> int:
     folder = Path(asked.what)
     plan = load_plan(folder) if folder.is_dir() else scenario.find(asked.what).plan
     plan = _overruled(plan, asked)
+    followers = () if asked.message is None else (Story(asked.message, screen.line),)
     with progress([plan.name]) as bar:
-        outcome = play(
-            plan,
-            lambda share: bar.at(0, share),
-            checked=not asked.no_check,
-            until=asked.until,
-            followers=() if asked.message is None else (Story(asked.message, screen.line),),
-        )
+        try:
+            outcome = play(
+                plan,
+                lambda share: bar.at(0, share),
+                checked=not asked.no_check,
+                until=asked.until,
+                followers=followers,
+            )
+        except Broken as broken:
+            raise told(broken, plan, folder if folder.is_dir() else None) from broken
     screen.line(
         f"{plan.name}, seed {plan.seed}, {plan.router}: to {outcome.duration:g} s,"
         f" {len(outcome.deliveries)} deliveries, {outcome.transmissions:g} transmissions,"

@@ -37,7 +37,7 @@ class _Forgetful(Recent):
 class BlackHole(SimNode):
     def _make_engine(self, home: Home) -> Engine:
         engine = super()._make_engine(home)
-        engine._recent = _Forgetful()
+        engine._giving._recent = _Forgetful()
         return engine
 
     def _answer(self, home: Home, order: Asked) -> Input:

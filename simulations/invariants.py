@@ -2,8 +2,8 @@
 
 1. A message is opened only by those it is for, by each once, and never before the ideal flood could have brought it.
 2. What a node has settled stays settled, also when its power was lost; its change numbers grow.
-3. What a node has settled and holds goes only by eviction or by a token, and each that went was counted.
-4. Two nodes that both say they are level lack nothing that the other one holds.
+3. What a node holds goes only because its token came, or by an eviction that was counted.
+4. Two nodes that both say they are level lack nothing that the other one holds, large mail apart: it is rationed.
 5. Queues, sessions and what stands in memory stay within their bounds; nobody carries more than his store's limit.
 6. A device that was put out gains nothing on a link to anybody who knew it when the link began.
 
@@ -17,7 +17,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from beepmesh.engine import MARKS_MAX
+from beepmesh.giving import MARKS_MAX
+from beepmesh.messages.lifetimes import LANE_MESSAGES, LANE_URGENT
+from beepmesh.messages.token import token_log
 from beepmesh.recent import RECENT_BYTES_MAX
 from simulations.bound import flood
 from simulations.engine import Simulation
@@ -27,15 +29,15 @@ from simulations.radio import Link, Population
 from simulations.staging import Stage
 from simulations.watched import Noted, WatchedNode
 from simulations.workload import EVERYBODY
-from sync.logs import LogId, reconciled
+from sync.logs import LogId
 from sync.ranges import NOTHING, Ranges
 
 STORES_EVERY: Final = 5_000
+PUSHED_TO_ALL: Final = (LANE_URGENT, LANE_MESSAGES)
 LINKS_MAX: Final = 1_024
 """Of one node at once: more people than ever stand in reach of one radio."""
 LIMIT_SLACK: Final = 65_536
 """A store's limit is about its file; bodies may be ahead of it by one entry."""
-_COUNTED: Final = ("evicted", "purged")
 
 
 class Broken(Exception):
@@ -86,8 +88,8 @@ class Watch:
             self._changed(self._nodes[number])
         for giver, taker, link in self._noted.take_gained():
             self._gained(giver, taker, link)
-        for number, link in self._noted.take_levels():
-            self._levelled(number, link)
+        for number, link, upto in self._noted.take_levels():
+            self._levelled(number, link, upto)
         if self._simulation.events % STORES_EVERY == 0:
             self.stores()
 
@@ -137,8 +139,8 @@ class Watch:
         for what, count, most in (
             ("sessions", len(list(engine._talks)), min(LINKS_MAX, len(node.links))),
             ("links", len(node.links), LINKS_MAX),
-            ("bytes of recent entries", engine._recent._bytes, RECENT_BYTES_MAX),
-            ("signatures to note", len(engine._marks), MARKS_MAX),
+            ("bytes of recent entries", engine._giving._recent._bytes, RECENT_BYTES_MAX),
+            ("signatures to note", len(engine._giving._marks), MARKS_MAX),
         ):
             if count > most:
                 self._broken(f"node {node.number} has {count} {what}, and {most} is the most")
@@ -149,14 +151,15 @@ class Watch:
         if store is None or not node.is_on:
             return
         counts = store.counts()
-        counted = sum(counts[name].count for name in _COUNTED if name in counts)
+        counted = counts["evicted"].count if "evicted" in counts else 0
         lost: Counter[LogId] = Counter()
         for log, state in store.states().items():
             if not state.settled:
                 continue
             stop = state.settled.spans[-1][1]
             held = state.settled.minus(store.read(log, 0, stop, bytes_max=0, with_prev=False).gone)
-            lost[log] = sum(high - low for low, high in known.held.get(log, NOTHING).minus(held).spans)
+            excused = node.frontier.settled(token_log(log))
+            lost[log] = sum(high - low for low, high in known.held.get(log, NOTHING).minus(held).minus(excused).spans)
             known.held[log] = held
         if lost.total() > counted - known.counted:
             where = ", ".join(f"{count} of {log}" for log, count in sorted(lost.items()) if count)
@@ -173,25 +176,34 @@ class Watch:
         if since is not None and link.record.start > since:
             self._broken(f"node {taker} is out, and node {giver}, who knew it, gave it something")
 
-    def _levelled(self, number: int, link: Link) -> None:
+    def _levelled(self, number: int, link: Link, upto: int) -> None:
         """The second of the two to say so, unless the first one has changed since."""
         other = self._nodes.get(link.peer)
         mine = self._nodes[number]
         if other is None or not mine.is_on or not other.is_on:
             return
-        self._level[number, link.peer] = (link, mine.frontier.upto)
+        self._level[number, link.peer] = (link, upto)
         theirs = self._level.get((link.peer, number))
-        if theirs is None or theirs[0].record is not link.record or theirs[1] != other.frontier.upto:
+        if theirs is None or theirs[0].record is not link.record:
+            return
+        if (upto, theirs[1]) != (mine.frontier.upto, other.frontier.upto):
             return
         if mine.frontier.positions != other.frontier.positions:
-            self._lacks(mine, other)
-            self._lacks(other, mine)
+            self._lacks(mine, other, theirs[0])
+            self._lacks(other, mine, link)
 
-    def _lacks(self, node: WatchedNode, other: WatchedNode) -> None:
+    def _lacks(self, node: WatchedNode, other: WatchedNode, link: Link) -> None:
+        """What `other` holds, on its end of the link, and the node does not have."""
+        assert other.engine is not None
+        session = other.engine._talks[other.numbers[link]].session
+        assert session is not None
         for log, state in other.frontier.states.items():
             missing = state.settled.minus(node.frontier.settled(log))
-            if not missing or not reconciled(log) or node.number in self._noted.refusing:
+            if not missing or log.lane not in PUSHED_TO_ALL or node.number in self._noted.refusing:
                 continue
+            view = session._peer._logs.get(log)  # To ask for it would make one, and change the run.
+            if view is not None and view.stopped:
+                continue  # It comes from another neighbour, at the node's own wish.
             assert other.store is not None
             stop = missing.spans[-1][1]
             gone = other.store.read(log, 0, stop, bytes_max=0, with_prev=False).gone

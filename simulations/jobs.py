@@ -7,7 +7,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -16,13 +16,14 @@ from beepmesh.errors import BeepmeshError
 from simulations.arguments import PROGRAM
 from simulations.bound import Foremost, flood
 from simulations.following import Trailing
+from simulations.invariants import Broken
 from simulations.marks import Mark, Verdict, figures, judge
 from simulations.metrics import Bounds, Summary, delays, summarise
 from simulations.outcome import Outcome
 from simulations.plan import ROUTER, Plan
 from simulations.progress import OnProgress
 from simulations.running import run
-from simulations.scenario import read_plan
+from simulations.scenario import find, names, read_plan
 from simulations.staging import Stage, stage
 from simulations.traces import Trace
 from simulations.trail import Trail
@@ -59,14 +60,20 @@ class Done:
 def perform(job: Job, on_progress: OnProgress = lambda _: None) -> Done:
     """Play it and write its files. Raises what `running.run` raises, and BeepmeshError where nothing can be written."""
     setting = stage(job.plan)
+    if job.out is not None:
+        # Before the run, so that one that breaks can be played again from here.
+        _write_plan(job.plan, job.out)
     trail = Trail() if job.with_map and job.plan.router == ROUTER else None
-    outcome = run(
-        job.plan,
-        lambda share: on_progress(share * _PLAYED),
-        on_stage=setting,
-        checked=job.checked,
-        followers=() if trail is None else (Trailing(trail),),
-    )
+    try:
+        outcome = run(
+            job.plan,
+            lambda share: on_progress(share * _PLAYED),
+            on_stage=setting,
+            checked=job.checked,
+            followers=() if trail is None else (Trailing(trail),),
+        )
+    except Broken as broken:
+        raise told(broken, job.plan, job.out) from broken
     bounds = bounds_of(setting, setting.trace)
     summary = _summary(setting, outcome, bounds)
     honest = summary if not setting.hostile else _summary(setting, outcome, bounds_of(setting, setting.trustworthy))
@@ -108,8 +115,6 @@ def _write(
     job: Job, out: Path, setting: Stage, outcome: Outcome, bounds: Bounds, summary: Summary, trail: Trail | None
 ) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / PLAN, json.dumps(job.plan.as_table(), indent=1) + "\n")
         if job.with_map:
             from simulations.map import Scene, write_map
 
@@ -118,6 +123,35 @@ def _write(
         write_run(out, outcome, setting.messages, bounds.flood, summary, curve)
     except OSError as error:
         raise BeepmeshError(f"{error.filename or out} cannot be written: {error.strerror or error}.") from None
+
+
+def _write_plan(plan: Plan, out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / PLAN, json.dumps(plan.as_table(), indent=1) + "\n")
+    except OSError as error:
+        raise BeepmeshError(f"{error.filename or out} cannot be written: {error.strerror or error}.") from None
+
+
+def told(broken: Broken, plan: Plan, out: Path | None) -> BeepmeshError:
+    """What broke, when, and how to see it again."""
+    return BeepmeshError(
+        f"{plan.name}, seed {plan.seed}, broke an invariant at {broken.when!r} s: {broken}. To see it again:"
+        f" {replay_of(plan, out, broken.when)}"
+    )
+
+
+def replay_of(plan: Plan, out: Path | None, until: float | None = None) -> str:
+    """The one command that plays a run again, up to a moment."""
+    known = find(plan.name).plan if plan.name in names() else None
+    if known is not None and replace(plan, seed=known.seed, router=known.router) == known:
+        words = [plan.name, "--seed", str(plan.seed)]
+        words += [] if plan.router == known.router else ["--router", plan.router]
+    elif out is not None:
+        words = [str(out)]
+    else:
+        return command_of()
+    return f"{PROGRAM} replay {shlex.join(words)}" + ("" if until is None else f" --until {until!r}")
 
 
 def command_of(words: Sequence[str] | None = None) -> str:

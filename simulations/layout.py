@@ -15,7 +15,7 @@ from simulations.extras import extra
 from simulations.traces import Contact
 
 ROUNDS_MAX, ROUNDS_MIN = 150, 30
-SQUARES_A_SIDE_MAX = 32
+SQUARES_A_SIDE_MAX = 24
 GOLDEN_ANGLE = 2.399963229728653
 LINKS_PER_NODE = 8
 """More of a node's strongest ties say nothing new and make one ball of everything."""

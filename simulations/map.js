@@ -518,7 +518,8 @@ function startPage() {
       const some = run.data.shown < run.messages.length ? `, or it is not among the ${run.data.shown} whose ways are shown` : "";
       return [...parts, element("p", `Nobody took it${some}.`)];
     }
-    parts.push(element("p", `${copied.held.size} hold it now, ${copied.lost.size} gave it up.`));
+    const kept = run.losses.length ? `hold it now, ${copied.lost.size} gave it up` : "have taken it so far";
+    parts.push(element("p", `${copied.held.size} ${kept}.`));
     const way = journey(run, message, copied.came, dst >= 0 ? dst : now.node);
     parts.push(element("ol", ...way.map((stop) => element("li", `${clock(run, stop.t)} `, nodeLink(stop.node)))));
     return parts;
@@ -536,7 +537,7 @@ function startPage() {
     if (run.data.trail) {
       const taken = lineUntil(run.hopsTo(node), hops.t, now.t), passed = lineUntil(run.hopsFrom(node), hops.t, now.t);
       const gone = lineUntil(run.lossesBy(node), losses.t, now.t);
-      parts.push(element("p", `Took ${taken} copies, passed on ${passed}, gave up ${gone}.`));
+      parts.push(element("p", `Took ${taken} copies, passed on ${passed}${run.losses.length ? `, gave up ${gone}` : ""}.`));
     }
     const lately = [
       ...Array.from(wrote.subarray(Math.max(0, written - 6), written), (line) => [messages.t[line], "wrote ", line]),

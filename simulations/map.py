@@ -96,7 +96,8 @@ def page_data(scene: Scene) -> dict[str, object]:
         "duration": scene.outcome.duration,
         "ticks": TICKS,
         "names": _names(scene.trace),
-        "facts": _facts(scene.summary),
+        "facts": _facts(scene.summary)
+        + ([("ways shown", f"{shown} of {len(messages)}")] if scene.trail and shown < len(messages) else []),
         "trail": scene.trail is not None,
         "shown": shown,
         "places": _places(scene),

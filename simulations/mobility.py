@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isqrt
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol, TypeAlias
 
+from simulations.tables import Between
 from simulations.town import Town
 from simulations.traces import Trace
 from simulations.walking import (
@@ -22,7 +23,12 @@ from simulations.walking import (
     METRE,
     MINUTE,
     ROW_SPEED,
+    Days,
+    Hours,
     Leg,
+    Metres,
+    Seconds,
+    Share,
     Spot,
     Way,
     beside,
@@ -34,6 +40,8 @@ from simulations.walking import (
 )
 
 Legs = Iterator[Leg]
+Some: TypeAlias = Annotated[int, Between(1, 1_000)]
+Minutes: TypeAlias = Annotated[int, Between(1, 24 * 60)]
 
 
 class Ground(Protocol):
@@ -46,15 +54,15 @@ class Ground(Protocol):
 class Streets:
     """People on a grid of streets without end of the day: a walk nearby, a pause, now and then a ride across town."""
 
-    nodes: int = 1_000
-    hours: float = 3.0
-    people_per_km2: float = 33.0
-    reach_m: int = 30
-    step_s: int = 10
-    ride_share: float = 0.05
-    walk_m: int = 1_000
+    nodes: Annotated[int, Between(2, 20_000)] = 1_000
+    hours: Hours = 3.0
+    people_per_km2: Annotated[float, Between(0.1, 100_000)] = 33.0
+    reach_m: Metres = 30
+    step_s: Seconds = 10
+    ride_share: Share = 0.05
+    walk_m: Metres = 1_000
     """How far the next place is at most, each way."""
-    pause_min: int = 60
+    pause_min: Minutes = 60
     """How long one stays there at most."""
 
     def draw(self, chance: random.Random) -> Trace:
@@ -87,15 +95,15 @@ class Flood:
     """Villages that water has cut off from each other and from headquarters. By day boats go round, each its own way,
     and mules - people who carry - wade from their village to the next one, from house to house there, and back."""
 
-    villages: int = 6
-    people: int = 15
+    villages: Some = 6
+    people: Some = 15
     """In each village."""
-    boats: int = 2
-    mules: int = 2
-    days: float = 3.0
-    reach_m: int = 30
-    step_s: int = 10
-    stop_min: int = 20
+    boats: Annotated[int, Between(0, 100)] = 2
+    mules: Annotated[int, Between(0, 100)] = 2
+    days: Days = 3.0
+    reach_m: Metres = 30
+    step_s: Seconds = 10
+    stop_min: Minutes = 20
     """How long a boat stays at a landing."""
 
     def draw(self, chance: random.Random) -> Trace:
@@ -179,11 +187,11 @@ class Flood:
 class Conference:
     """People who share a house for some days: talks in rooms at the same time, breaks and lunch in one hall."""
 
-    people: int = 60
-    rooms: int = 3
-    days: float = 3.0
-    reach_m: int = 8
-    step_s: int = 20
+    people: Annotated[int, Between(2, 5_000)] = 60
+    rooms: Some = 3
+    days: Days = 3.0
+    reach_m: Metres = 8
+    step_s: Seconds = 20
 
     def draw(self, chance: random.Random) -> Trace:
         ways = [self._visitor(own(chance), own(chance)) for _ in range(self.people)]
@@ -237,14 +245,14 @@ class Conference:
 class Convoy:
     """Lorries in a line on one long road, from end to end and back, past posts where people wait for them."""
 
-    lorries: int = 12
-    posts: int = 4
-    people: int = 3
+    lorries: Some = 12
+    posts: Annotated[int, Between(2, 100)] = 4
+    people: Some = 3
     """At each post; node 0 is one of the first."""
-    road_km: int = 30
-    hours: float = 24.0
-    reach_m: int = 100
-    step_s: int = 5
+    road_km: Annotated[int, Between(1, 1_000)] = 30
+    hours: Hours = 24.0
+    reach_m: Metres = 100
+    step_s: Seconds = 5
 
     def draw(self, chance: random.Random) -> Trace:
         road = self.road_km * 1_000 * METRE

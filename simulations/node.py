@@ -26,6 +26,7 @@ from beepmesh.events import (
     HomeChanged,
     Input,
     JoinDecided,
+    KeepHistory,
     LevelReached,
     LinkDown,
     LinkDrained,
@@ -49,11 +50,11 @@ from beepmesh.events import (
 )
 from beepmesh.forks import fork_statement
 from beepmesh.home import Home
-from beepmesh.messages.entry import Entry
+from beepmesh.messages.entry import Entry, is_erased
 from beepmesh.messages.inbox import Payload
 from beepmesh.receipts import receipts_due
 from beepmesh.safe import MemorySafe
-from beepmesh.shell import LIST_DELAY_S, RECEIPT_DELAY_S, UPKEEP_S, frontier_of
+from beepmesh.shell import HISTORY_NAME, LIST_DELAY_S, RECEIPT_DELAY_S, UPKEEP_S, frontier_of
 from beepmesh.store.contract import Batch, Committed, Draft, Fork
 from beepmesh.store.sqlite import SqliteStore, memory_store
 from beepmesh.trust.identity import Identity
@@ -182,6 +183,8 @@ class SimNode:
             for order in self._engine.farewell():
                 if isinstance(order, Commit):
                     answer(self._home, order, self.wall_ms)
+                elif isinstance(order, KeepHistory):
+                    self._home.store.put(HISTORY_NAME, order.data)
         self.lose_power()
 
     def lose_power(self) -> None:
@@ -240,6 +243,7 @@ class SimNode:
             self._home.refresh()
             self._frontier = frontier_of(self._home)
             self._engine = self._make_engine(self._home)
+            self._home.store.appraise(self._engine.carrying.worth)
             if self._home.store.unopened():
                 self._give_answer(ReopenEntries(self._home.roster.devices()))
         return self._home
@@ -248,7 +252,7 @@ class SimNode:
         if self._store is None:
             self._column_key = self.entropy(KEY_BYTES)
             self._store = memory_store(self._column_key, self.entropy)
-            self._store.limit(self.world.store_bytes)
+            self._store.limit(None, self.world.store_bytes)
         home = _NotedHome(
             Path(f"node-{self.number}"),
             self._safe,
@@ -272,6 +276,7 @@ class SimNode:
             entropy=self.entropy,
             writers=self.world.organisation.writers,
             watcher=self._tally,
+            history=home.store.get(HISTORY_NAME) or b"",
         )
 
     def _give(self, event: Input) -> None:
@@ -322,6 +327,8 @@ class SimNode:
                 self._soon(0.0, self._seal_waiting)
             case RenewEpoch():
                 self._soon(0.0, self._renew_epoch)
+            case KeepHistory(data):
+                self._awake().store.put(HISTORY_NAME, data)
             case ListFeeds():
                 self._soon(LIST_DELAY_S, self._list_feeds)
             case ProveForks(forks):
@@ -356,9 +363,9 @@ class SimNode:
         """A run has come: who had what from whom, and how much of it was in vain."""
         link = self._links[number]
         settled = self._frontier.settled(run.log)
-        for seq in range(run.start, run.start + len(run.packed)):
+        for seq, packed in enumerate(run.packed, run.start):
             letter = self.world.letters.letter(run.log, seq)
-            if letter is not None:
+            if letter is not None and not is_erased(packed):
                 self.world.letters.came(letter, link.peer, self.number)
                 link.record.transmissions += letter.share
                 if seq in settled:

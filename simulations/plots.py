@@ -151,7 +151,7 @@ def _delay_panel(axes: Axes, runs: Sequence[Run], kind: str) -> None:
         for bound, dots, word in ((flood, 1.2, "bound"), (alone, 3.0, "bound with transfer times")):
             if bound and tuple(bound) not in drawn:  # Runs on the same trace and workload share theirs.
                 label = "" if word in axes.get_legend_handles_labels()[1] else word
-                axes.plot(delays, bound, color="black", lw=1.1, ls=(0, (1, dots)), label=label)
+                axes.plot(delays, bound, color="black", lw=1.1, ls=(0, (1, dots)), label=label, zorder=3)
                 drawn.add(tuple(bound))
         axes.plot(delays, [100 * row.delivered / wanted for row in rows], color=colour, ls=dashes, label=name)
     longest = max(row.delay_s for run in runs for row in run.delays)

@@ -46,7 +46,7 @@ def populate(simulation: Simulation, setting: Stage, outcome: Outcome, noted: No
     plan = setting.plan
     if plan.router != ROUTER:
         router = ROUTERS[router_named(plan.router)]()
-        return Baseline(simulation, setting.trace.nodes, router, outcome, plan.store_bytes or math.inf)
+        return Baseline(simulation, setting.trace.nodes, router, outcome, float(plan.store_bytes or math.inf))
 
     skews = dict(enumerate(setting.skews_s))
     makers: dict[int, MakeNode] = {}

@@ -56,7 +56,7 @@ class Figure:
 
 
 def report(folder: Path, *, markdown: bool = False, file: TextIO | None = None) -> None:
-    """Print one run. Raises NotARun."""
+    """Print one run; `compare` draws it. Raises NotARun."""
     run = load_run(folder)
     _show(tables(run), markdown=markdown, file=file or sys.stdout)
 

@@ -41,8 +41,8 @@ def run(
     """The plan from the beginning of its trace to the end, or `until` a time of it.
 
     `checked` holds the invariants after every event and raises Broken at the first that does not hold. `on_stage` is
-    the plan's own stage, where the caller has it already. Of the ways of messages `followers` hear for the product only.
-    Raises Usage where the plan does not fit its trace, BadFile.
+    the plan's own stage, where the caller has it already. `followers` hear of the ways of messages for the product
+    only. Raises Usage where the plan does not fit its trace, BadFile.
     """
     began = time.process_time()
     setting = on_stage or stage(plan)

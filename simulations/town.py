@@ -9,8 +9,9 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
+from simulations.tables import Between
 from simulations.traces import Trace
 from simulations.walking import (
     DAY,
@@ -18,7 +19,11 @@ from simulations.walking import (
     HOUR,
     METRE,
     MINUTE,
+    Days,
     Leg,
+    Metres,
+    Seconds,
+    Share,
     Spot,
     Way,
     beside,
@@ -28,6 +33,7 @@ from simulations.walking import (
     pace,
 )
 
+Some: TypeAlias = Annotated[int, Between(1, 1_000)]
 Role = Literal["hq", "medic", "rescue", "logistics", "official", "injured", "resident"]
 
 SHARES: Final[Sequence[tuple[Role, float]]] = (
@@ -46,19 +52,19 @@ TEAM: Final = 5
 class Town:
     """Node 0 is headquarters, in the middle."""
 
-    people: int = 300
-    side_m: int = 3_000
-    days: float = 1.5
-    camps: int = 5
-    clinics: int = 3
-    water_points: int = 6
-    depots: int = 2
-    sites: int = 10
+    people: Annotated[int, Between(2, 20_000)] = 300
+    side_m: Metres = 3_000
+    days: Days = 1.5
+    camps: Some = 5
+    clinics: Some = 3
+    water_points: Some = 6
+    depots: Some = 2
+    sites: Some = 10
     """Where houses fell and people dig."""
-    camp_share: float = 0.6
+    camp_share: Share = 0.6
     """Of the residents: the others sleep at home."""
-    reach_m: int = 30
-    step_s: int = 10
+    reach_m: Metres = 30
+    step_s: Seconds = 10
 
     def draw(self, chance: random.Random) -> Trace:
         roles: list[Role] = ["hq"]

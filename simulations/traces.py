@@ -15,6 +15,7 @@ import json
 import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -182,7 +183,7 @@ def merged(
             contacts[-1] = last._replace(stop=max(last.stop, stop))
         else:
             contacts.append(Contact(start, stop, a, b))
-    return sorted(contacts, key=lambda contact: (contact.start, contact.a, contact.b))
+    return sorted(contacts, key=itemgetter(0, 2, 3))
 
 
 def window(trace: Trace, start: float, stop: float) -> Trace:
@@ -192,7 +193,7 @@ def window(trace: Trace, start: float, stop: float) -> Trace:
         for contact in trace.contacts
         if contact.stop > start and contact.start < stop
     )
-    ordered = sorted(cut, key=lambda contact: (contact.start, contact.a, contact.b))
+    ordered = sorted(cut, key=itemgetter(0, 2, 3))
     return Trace(trace.name, trace.nodes, tuple(ordered), {**trace.meta, "window_s": [start, stop]})
 
 

@@ -10,39 +10,47 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
 
+from beepmesh.errors import Usage
+from simulations.tables import Between
 from simulations.traces import Trace
 from simulations.workload import EVERYBODY, Message
 
 HOUR: Final = 3_600
 
+Hours: TypeAlias = Annotated[float, Between(0, 24 * 60)]
+Share: TypeAlias = Annotated[float, Between(0, 1)]
+Bytes: TypeAlias = Annotated[int, Between(1, 2**31)]
+
 
 class Traffic(Protocol):
-    """Settings from which messages are drawn, for a trace of two nodes or more."""
+    """Settings from which messages are drawn."""
 
-    def draw(self, trace: Trace, chance: random.Random) -> list[Message]: ...
+    def draw(self, trace: Trace, chance: random.Random) -> list[Message]:
+        """In the order of their times. Raises Usage where the trace has too few nodes for them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
     """Between any two, or from anybody to everybody; all of one size, or of sizes up to `size_max`."""
 
-    messages: int = 1_000
-    ttl_h: float = 24.0
-    size: int = 400
-    size_max: int = 0
+    messages: Annotated[int, Between(0, 100_000)] = 1_000
+    ttl_h: Hours = 24.0
+    size: Bytes = 400
+    size_max: Annotated[int, Between(0, 2**31)] = 0
     to_everybody: bool = False
-    first_h: float = 0.0
-    last_h: float = 0.0
+    first_h: Hours = 0.0
+    last_h: Hours = 0.0
     """Between which hours they are written; 0 for the last: until a lifetime before the end, or the trace's middle."""
 
     def draw(self, trace: Trace, chance: random.Random) -> list[Message]:
-        luck = _Luck(chance)
+        luck = _Luck(chance, trace.nodes)
         drawn = []
         for t in luck.moments(self.messages, self.first_h, self.last_h, self.ttl_h, trace):
             source, target = luck.people.sample(range(trace.nodes), 2)
-            size = luck.contents.randint(self.size, max(self.size, self.size_max))
+            size = _between(luck.contents, self.size, self.size_max)
             drawn.append(_Written(t, source, (EVERYBODY if self.to_everybody else target,), size, 1))
         return _lines(drawn, self.ttl_h)
 
@@ -51,16 +59,16 @@ class Texts:
 class Groups:
     """Groups that talk among themselves. Who is in which stays as it is; one may be in several, or in none."""
 
-    messages: int = 300
-    groups: int = 5
-    members: int = 6
-    ttl_h: float = 24.0
-    size: int = 400
-    first_h: float = 0.0
-    last_h: float = 0.0
+    messages: Annotated[int, Between(0, 100_000)] = 300
+    groups: Annotated[int, Between(1, 10_000)] = 5
+    members: Annotated[int, Between(2, 10_000)] = 6
+    ttl_h: Hours = 24.0
+    size: Bytes = 400
+    first_h: Hours = 0.0
+    last_h: Hours = 0.0
 
     def draw(self, trace: Trace, chance: random.Random) -> list[Message]:
-        luck = _Luck(chance)
+        luck = _Luck(chance, trace.nodes)
         membership = luck.membership(self.groups, self.members, trace.nodes)
         drawn = []
         for t in luck.moments(self.messages, self.first_h, self.last_h, self.ttl_h, trace):
@@ -74,26 +82,26 @@ class Field:
     """A field team: reports up to headquarters, orders down, groups, and the rest between two; most of it text, some
     SOS, which are short, and some attachments."""
 
-    messages: int = 1_000
-    ttl_h: float = 24.0
-    hq: int = 0
-    to_hq_share: float = 0.5
-    from_hq_share: float = 0.15
-    group_share: float = 0.0
-    groups: int = 5
-    members: int = 6
-    sos_share: float = 0.05
-    attachment_share: float = 0.1
-    text_bytes_min: int = 200
-    text_bytes_max: int = 800
-    attachment_bytes_min: int = 20_000
-    attachment_bytes_max: int = 60_000
-    sos_bytes: int = 150
-    first_h: float = 0.0
-    last_h: float = 0.0
+    messages: Annotated[int, Between(0, 100_000)] = 1_000
+    ttl_h: Hours = 24.0
+    hq: Annotated[int, Between(0, 100_000)] = 0
+    to_hq_share: Share = 0.5
+    from_hq_share: Share = 0.15
+    group_share: Share = 0.0
+    groups: Annotated[int, Between(1, 10_000)] = 5
+    members: Annotated[int, Between(2, 10_000)] = 6
+    sos_share: Share = 0.05
+    attachment_share: Share = 0.1
+    text_bytes_min: Bytes = 200
+    text_bytes_max: Bytes = 800
+    attachment_bytes_min: Bytes = 20_000
+    attachment_bytes_max: Bytes = 60_000
+    sos_bytes: Bytes = 150
+    first_h: Hours = 0.0
+    last_h: Hours = 0.0
 
     def draw(self, trace: Trace, chance: random.Random) -> list[Message]:
-        luck = _Luck(chance)
+        luck = _Luck(chance, trace.nodes, self.hq + 1)
         membership = luck.membership(self.groups, self.members, trace.nodes)
         drawn = []
         for t in luck.moments(self.messages, self.first_h, self.last_h, self.ttl_h, trace):
@@ -118,8 +126,8 @@ class Field:
     def _contents(self, chance: random.Random) -> tuple[int, int]:
         """Size and priority."""
         kind = chance.random()
-        text = chance.randint(self.text_bytes_min, self.text_bytes_max)
-        attachment = chance.randint(self.attachment_bytes_min, self.attachment_bytes_max)
+        text = _between(chance, self.text_bytes_min, self.text_bytes_max)
+        attachment = _between(chance, self.attachment_bytes_min, self.attachment_bytes_max)
         if kind < self.sos_share:
             return self.sos_bytes, 0
         if kind < self.sos_share + self.attachment_share:
@@ -139,7 +147,9 @@ class _Written(NamedTuple):
 
 
 class _Luck:
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, nodes: int, least: int = 0) -> None:
+        if nodes < max(2, least):
+            raise Usage(f"These messages need a trace of {max(2, least)} nodes or more, and it has {nodes}.")
         self.times, self.people, self.contents, self._groups = (random.Random(chance.getrandbits(64)) for _ in range(4))
 
     def moments(self, count: int, first_h: float, last_h: float, ttl_h: float, trace: Trace) -> list[float]:
@@ -161,6 +171,11 @@ class _Luck:
         source = self.people.choice(group)
         yield source
         yield from (node for node in group if node != source)
+
+
+def _between(chance: random.Random, least: int, most: int) -> int:
+    """At least `least`, even where `most` is less."""
+    return chance.randint(least, max(least, most))
 
 
 def _lines(drawn: Iterable[_Written], ttl_h: float) -> list[Message]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from math import isqrt
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeAlias
 
 from simulations.extras import extra
+from simulations.tables import Between
 from simulations.traces import Contact, Places, Trace
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.int64]
+
+Metres: TypeAlias = Annotated[int, Between(1, 200_000)]
+Seconds: TypeAlias = Annotated[int, Between(1, 3_600)]
+Hours: TypeAlias = Annotated[float, Between(0.1, 24 * 60)]
+Days: TypeAlias = Annotated[float, Between(0.01, 60)]
+Share: TypeAlias = Annotated[float, Between(0, 1)]
 
 METRE: Final = 100
 MINUTE: Final = 60

@@ -20,14 +20,14 @@ class Noted:
         self.refusing: dict[int, None] = {}
         """Nodes that have refused a run: they may lack what others have."""
         self._touched: dict[int, None] = {}
-        self._levels: list[tuple[int, Link]] = []
+        self._levels: list[tuple[int, Link, int]] = []
         self._gained: list[tuple[int, int, Link]] = []
 
     def touched(self, node: int) -> None:
         self._touched[node] = None
 
-    def level(self, node: int, link: Link) -> None:
-        self._levels.append((node, link))
+    def level(self, node: int, link: Link, upto: int) -> None:
+        self._levels.append((node, link, upto))
 
     def gained(self, giver: int, taker: int, link: Link) -> None:
         self._gained.append((giver, taker, link))
@@ -38,8 +38,8 @@ class Noted:
         self._touched.clear()
         return taken
 
-    def take_levels(self) -> list[tuple[int, Link]]:
-        """Who said on which link that both have the same."""
+    def take_levels(self) -> list[tuple[int, Link, int]]:
+        """Who said on which link that both have the same, and its own newest change when it said so."""
         taken, self._levels = self._levels, []
         return taken
 
@@ -60,6 +60,10 @@ class WatchedNode(SimNode):
         return self._engine
 
     @property
+    def numbers(self) -> dict[Link, LinkId]:
+        return self._numbers
+
+    @property
     def links(self) -> dict[LinkId, Link]:
         return self._links
 
@@ -76,7 +80,7 @@ class WatchedNode(SimNode):
 
     def _perform_now(self, order: Output) -> None:
         if isinstance(order, LevelReached) and (link := self._links.get(order.link)) is not None:
-            self._noted.level(self.number, link)
+            self._noted.level(self.number, link, self._frontier.upto)
         super()._perform_now(order)
 
     def _pushed(self, number: LinkId, run: TakeRun) -> None:

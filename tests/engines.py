@@ -32,6 +32,7 @@ from beepmesh.events import (
     HomeChanged,
     Input,
     JoinDecided,
+    KeepHistory,
     LevelReached,
     LinkDown,
     LinkDrained,
@@ -44,6 +45,7 @@ from beepmesh.events import (
     PeerLeft,
     ProveForks,
     ProveRuns,
+    ReadCrowds,
     ReadEntries,
     RecallPeer,
     RenewEpoch,
@@ -61,7 +63,7 @@ from beepmesh.home import Home, first_statements
 from beepmesh.messages.entry import Entry
 from beepmesh.receipts import receipts_due
 from beepmesh.safe import MemorySafe
-from beepmesh.shell import frontier_of
+from beepmesh.shell import HISTORY_NAME, frontier_of
 from beepmesh.store.contract import Batch, Statement, Store
 from beepmesh.store.memory import MemoryStore
 from beepmesh.trust.facts import PREKEY_BUNDLE, prekey_bundle_data
@@ -375,7 +377,7 @@ class EngineNode:
                     return
                 case Commit():
                     self._answered(orders, (None if self.disk_full else self.stored(order)) or BatchFailed("full"))
-                case ReadEntries() | ProveRuns() | RecallPeer() | ReopenEntries():
+                case ReadEntries() | ReadCrowds() | ProveRuns() | RecallPeer() | ReopenEntries():
                     self._answered(orders, answer(self.home, order, self.mesh.wall_ms))
                 case RenewEpoch():
                     self.engine.renew_epoch(self.home.store.renew_epoch())
@@ -391,6 +393,8 @@ class EngineNode:
                     self._chore(order)
                 case PeerJoined() | PeerLeft() | MessageArrived() | MessageDelivered() | LevelReached() | JoinDecided():
                     self.told.append(order)
+                case KeepHistory(data):
+                    self.home.store.put(HISTORY_NAME, data)
                 case Admit():
                     raise AssertionError("nobody joins here")
 

@@ -58,6 +58,7 @@ CORES = (
     "beepmesh/engine/*.py",
     "beepmesh/events.py",
     "beepmesh/policy.py",
+    "beepmesh/carrying.py",
     "beepmesh/crypto/*.py",
     "beepmesh/messages/*.py",
     "beepmesh/trust/*.py",

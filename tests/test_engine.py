@@ -385,7 +385,7 @@ def test_entries_kept_for_passing_on_are_bounded_in_bytes_whatever_their_bodies(
             (order,) = node.flush()
             assert isinstance(order, Commit)
             node.handle(BatchCommitted(replace(order.batch, entries=(offered,)), Committed((), {})), 0.0)
-        kept = node._recent.entries
+        kept = node._giving._recent.entries
         assert 0 < len(kept) <= RECENT_BYTES_MAX // 256
         assert sum(len(one.body or b"") for one in kept.values()) <= RECENT_BYTES_MAX
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from beepmesh import desk, home, locks
+from beepmesh import desk, locks
 from beepmesh.crypto.keystore import Keystore
 from beepmesh.errors import HomeProblem, Locked, Usage
 from beepmesh.home import Home
-from beepmesh.safe import KEYSTORE_NAME
 from beepmesh.messages.entry import verify_entry
+from beepmesh.safe import KEYSTORE_NAME
 from beepmesh.store.contract import Batch, Fact
 from beepmesh.store.sqlite import FILE_NAME as STORE_NAME
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, FEED_CERTIFICATE, PREKEY_BUNDLE

@@ -209,12 +209,17 @@ class TcpLink(Link, asyncio.Protocol):
             with anyio.move_on_after(CLOSE_S_MAX):
                 await self._gone.wait()
         finally:
-            self._wire.abort()
+            self._abort()
 
     def break_off(self, reason: str) -> None:
         """End the link at once; what is unsent is lost, what has arrived can still be read."""
         self._end(reason)
-        self._wire.abort()
+        self._abort()
+
+    def _abort(self) -> None:
+        # asyncio's transport raises AttributeError if it is aborted after a close that had to wait for its buffer.
+        if not self._gone.is_set():
+            self._wire.abort()
 
     async def _until_writable(self) -> None:
         while not self._writable.is_set() and not self._broken:

@@ -1,6 +1,7 @@
 """The envelope: one payload sealed to some devices, so that only they learn it and who wrote it.
 
-    body   = kind 0x01 | suite 0x02 | com 16 | n 1 | n slots | AEAD(KDF(CEK, "beepmesh/body/1"), nonce 0, payload, ad)
+    body   = kind 0x01 | suite 0x02 | com 16 | crowd 2 | n 1 | n slots
+           | AEAD(KDF(CEK, "beepmesh/body/1"), nonce 0, payload, ad)         crowd: in lane 2 only
     slot   = 0x00 | week 1 | HPKE(prekey, info, init) 1,248 | AEAD(KDF(mk0, com), nonce 0, CEK, ad) 48       1,298 B
            | 0x01 | tag 8 | wrapped CEK 48    reserved for chains: skipped here, so that it may stand beside the others
     init   = sender device id 16 | root 32 | signature 64
@@ -68,6 +69,9 @@ ID_BYTES: Final = 16
 COMMIT_BYTES: Final = 16
 TOKEN_BYTES: Final = 16
 HEAD_BYTES: Final = 3 + COMMIT_BYTES
+CROWD_LANE: Final = 2  # Large mail is rationed there, and says towards whom it should be carried: trust/crowds.py.
+CROWD_BYTES: Final = 2
+CROWD_END: Final = HEAD_BYTES - 1 + CROWD_BYTES  # Of a body, so much shows it.
 INIT_BYTES: Final = ID_BYTES + KEY_BYTES + SIGNATURE_BYTES
 WRAPPED_BYTES: Final = KEY_BYTES + TAG_BYTES
 SLOT_BYTES: Final = 2 + INIT_BYTES + HPKE_OVERHEAD_BYTES + WRAPPED_BYTES
@@ -139,15 +143,19 @@ def seal(
     seq: int,
     recipients: Sequence[Recipient],
     entropy: Entropy,
+    crowd: bytes = b"",
 ) -> tuple[bytes, bytes]:
-    """(hints, body) for the entry that will stand at feed, lane, seq; hints and slots in the recipients' order."""
+    """(hints, body) for the entry that will stand at feed, lane, seq; hints and slots in the recipients' order.
+
+    `crowd`: 2 B where the lane is CROWD_LANE, else none."""
+    assert len(crowd) == _crowd_bytes(lane)
     assert 1 <= len(recipients) <= WRAPS_MAX
     assert len({recipient.device for recipient in recipients}) == len(recipients)
     content_key = entropy(KEY_BYTES)
     face = face_of(_token(content_key))
     commit = face[2:]
     associated = _PLACE.pack(feed, lane, seq) + commit
-    hints, parts = [], [face, bytes([len(recipients)])]
+    hints, parts = [], [face, crowd, bytes([len(recipients)])]
     for recipient in recipients:
         root = entropy(KEY_BYTES)
         bundle = recipient.bundle
@@ -175,7 +183,7 @@ def open_slot(
     device_public_of: Callable[[bytes], bytes | None],
 ) -> Opened:
     """What slot `index` holds for this device. device_public_of: D public of a device id; None if unknown."""
-    commit, slot, sealed = _parts(body, index)
+    commit, slot, sealed = _parts(body, index, HEAD_BYTES + _crowd_bytes(lane))
     init, prekey_id = _opened_init(slot, ring, _info(org, device))
     sender, root, signature = init[:ID_BYTES], init[ID_BYTES:-SIGNATURE_BYTES], init[-SIGNATURE_BYTES:]
     sender_public = device_public_of(sender)
@@ -201,14 +209,25 @@ def face_of(token: bytes) -> bytes:
     return bytes([KIND, SUITE]) + sha256(_COMMIT_LABEL + token)[:COMMIT_BYTES]
 
 
-def _parts(body: bytes, index: int) -> tuple[bytes, bytes, bytes]:
+def crowd_of_body(body: bytes) -> bytes:
+    """The 2 B by which an entry of CROWD_LANE is carried; none if its body is no envelope."""
+    if len(body) < CROWD_END or body[0] != KIND or body[1] != SUITE:
+        return b""
+    return body[HEAD_BYTES - 1 : CROWD_END]
+
+
+def _crowd_bytes(lane: int) -> int:
+    return CROWD_BYTES if lane == CROWD_LANE else 0
+
+
+def _parts(body: bytes, index: int, head_bytes: int) -> tuple[bytes, bytes, bytes]:
     """(com, the slot, the sealed payload)."""
-    if len(body) < HEAD_BYTES or body[0] != KIND or body[1] != SUITE:
+    if len(body) < head_bytes or body[0] != KIND or body[1] != SUITE:
         raise Refused("envelope-malformed", "head")
-    count = body[HEAD_BYTES - 1]
+    count = body[head_bytes - 1]
     if not 1 <= count <= WRAPS_MAX or not 0 <= index < count:
         raise Refused("envelope-malformed", "count")
-    at, slot = HEAD_BYTES, b""
+    at, slot = head_bytes, b""
     for number in range(count):
         kind = body[at : at + 1]
         if kind not in (b"\x00", b"\x01"):
@@ -219,7 +238,7 @@ def _parts(body: bytes, index: int) -> tuple[bytes, bytes, bytes]:
         at = end
     if len(body) < at + TAG_BYTES or slot[0] == _CHAIN_SLOT:
         raise Refused("envelope-malformed", "slot")
-    return body[2 : HEAD_BYTES - 1], slot, body[at:]
+    return body[2 : HEAD_BYTES - 1], slot, body[at:]  # com ends where HEAD_BYTES has its count.
 
 
 def _opened_init(slot: bytes, ring: PrekeyRing, info: bytes) -> tuple[bytes, bytes]:

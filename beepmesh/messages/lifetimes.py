@@ -29,7 +29,7 @@ PRIORITY_NAMES: Final = ("sos", "urgent", "routine", "bulk")
 
 LANE_URGENT: Final = 0
 LANE_MESSAGES: Final = 1
-LANE_STATUS: Final = 2
+LANE_LATER: Final = 2  # Large mail, which is rationed (carrying.py), and what the next one makes worthless.
 LANE_FILES: Final = 3
 
 _UNITS_S: Final = {"m": 60, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
@@ -84,7 +84,7 @@ def priority_name(priority: int) -> str:
 def lane_of(priority: int) -> int:
     """Where a message of this priority is written.
 
-    Bulk messages share the lane of routine ones, behind which they are ordered: lane 3 is never pushed to anybody.
+    What is large is moved to LANE_LATER by whoever seals it (author.py). Lane 3 is never pushed to anybody.
     """
     return LANE_URGENT if priority in (SOS, URGENT) else LANE_MESSAGES
 

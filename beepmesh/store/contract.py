@@ -62,6 +62,7 @@ __all__ = [
     "StoreProblem",
     "Unsealed",
     "VIEWS_BYTES_MAX",
+    "Worth",
     "feeds_of",
     "packed_bytes",
 ]
@@ -350,6 +351,10 @@ class Size:
     limit_bytes: int | None = None
 
 
+Worth = Callable[[tuple[LogId, int], int], float]
+"""What a copy at (log, seq) is worth that names that crowd (`Carrying.worth`)."""
+
+
 class Store(Protocol):
     """Every method may raise StoreProblem; what else is said with each."""
 
@@ -398,9 +403,18 @@ class Store(Protocol):
         """What was remembered of it. Its entries, and what it settled of our logs, stay."""
         ...
 
-    def limit(self, bytes_max: int | None) -> None:
-        """From now on a commit that leaves the store larger gives up entries, in the order of policy.py, until it is
-        not, or nothing is left that may go. Each process says it for itself."""
+    def limit(self, bytes_max: int | None, carried_max: int | None = None) -> None:
+        """From now on a commit that leaves the store larger, or holds more bytes of bodies for others than
+        `carried_max`, gives up entries, in the order of policy.py, until it is not, or nothing is left that may go.
+        Each process says it for itself."""
+        ...
+
+    def appraise(self, worth: Worth) -> None:
+        """Of large mail that goes for want of room, that goes first which is worth least."""
+        ...
+
+    def crowds(self, log: LogId, start: int, stop: int, /) -> dict[int, int]:
+        """Of the envelopes of this span that are held, the crowd of each, by seq. For logs of LANE_LATER."""
         ...
 
     def read(self, log: LogId, start: int, stop: int, /, *, bytes_max: int, with_prev: bool) -> ReadResult:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
-from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_STATUS, LANE_URGENT
+from beepmesh.crypto.seal import CROWD_END, crowd_of_body
+from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER, LANE_URGENT
 from beepmesh.messages.token import TOKEN_PACKED_BYTES
 from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, OTHERS_BULK, TOKENS, HoldingClock, keep_rank
 from beepmesh.store import tokens
-from beepmesh.store.contract import EVICTED_BYTES_MAX, PACKED_BYTES_MIN, PERISHABLE_FACT, Place
+from beepmesh.store.contract import EVICTED_BYTES_MAX, PACKED_BYTES_MIN, PERISHABLE_FACT, Place, Worth
 from beepmesh.store.spans import decode_spans
 from sync.logs import LogId
 from sync.ranges import Ranges
@@ -93,7 +95,7 @@ def known_before(connection: sqlite3.Connection, log: LogId, first: int, last: i
 
 def bulk_among(connection: sqlite3.Connection, log: LogId, seqs: Ranges) -> list[Place]:
     """The held bulk entries of an own log that are among these: it matters to them whether a peer has them."""
-    anyhow = log.lane in (LANE_STATUS, LANE_FILES)
+    anyhow = log.lane in (LANE_LATER, LANE_FILES)
     return [
         Place(*log, seq)
         for start, stop in seqs.spans
@@ -115,11 +117,18 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return used
 
 
-def evict(connection: sqlite3.Connection, bytes_max: int, own: Collection[bytes]) -> int:
+class Limits(NamedTuple):
+    """Bytes of the file, and of bodies held for others."""
+
+    used: int | None = None
+    carried: int | None = None
+
+
+def evict(connection: sqlite3.Connection, limits: Limits, own: Collection[bytes], worth: Worth | None) -> int:
     """Give up entries until the file is within its limit, or nothing is left that may go; returns how many."""
     count = freed = 0
-    while freed < EVICTED_BYTES_MAX and (excess := used_bytes(connection) - bytes_max) > 0:
-        delete, victims = _victims(connection, excess, own)
+    while freed < EVICTED_BYTES_MAX and (excess := _excess(connection, limits, own)) > 0:
+        delete, victims = _victims(connection, excess, own, worth)
         if not victims:
             break
         connection.executemany(delete, [(key,) for key, _ in victims])
@@ -129,16 +138,50 @@ def evict(connection: sqlite3.Connection, bytes_max: int, own: Collection[bytes]
     return count
 
 
-def _victims(connection: sqlite3.Connection, excess: int, own: Collection[bytes]) -> tuple[str, list[Went]]:
+def carried_bytes(connection: sqlite3.Connection, own: Collection[bytes]) -> int:
+    """The bytes of the bodies that are still here of other feeds than these."""
+    sizes = connection.execute("SELECT feed, body_bytes FROM logs")
+    return sum(body_bytes for feed, body_bytes in sizes if feed not in own)
+
+
+def _excess(connection: sqlite3.Connection, limits: Limits, own: Collection[bytes]) -> int:
+    used = 0 if limits.used is None else used_bytes(connection) - limits.used
+    return max(used, 0 if limits.carried is None else carried_bytes(connection, own) - limits.carried)
+
+
+def _victims(
+    connection: sqlite3.Connection, excess: int, own: Collection[bytes], worth: Worth | None
+) -> tuple[str, list[Went]]:
     """The next to go, at most _VICTIMS_MAX, and how."""
     clock = _clock(connection)
     ended_ms = 0 if clock is None else clock.holding_ms
     for rank, upto_ms in ((OTHERS_BULK, ended_ms), (TOKENS, NEVER_MS)):
+        if rank > OTHERS_BULK and worth is not None and (victims := _least_worth(connection, excess, worth)):
+            return _DELETE_ENTRY, victims
         if victims := _entries_below(connection, rank, excess, own):
             return _DELETE_ENTRY, victims
         if victims := tokens.soonest(connection, upto_ms, min(-(-excess // TOKEN_PACKED_BYTES), _VICTIMS_MAX)):
             return tokens.DELETE, victims
     return _DELETE_ENTRY, _entries_below(connection, KEPT, excess, own)
+
+
+def _least_worth(connection: sqlite3.Connection, excess: int, worth: Worth) -> list[Went]:
+    found = connection.execute(
+        "SELECT entries.key, feed, body_bytes, substr(body, 1, ?) FROM entries JOIN logs ON logs.id = entries.key >> 32"
+        " WHERE rank = ? AND lane = ? AND body IS NOT NULL",
+        (CROWD_END, OTHERS_BULK, LANE_LATER),
+    ).fetchall()
+    ordered = sorted(
+        (worth((LogId(feed, LANE_LATER), key & 0xFFFFFFFF), int.from_bytes(crowd_of_body(body))), key, body_bytes)
+        for key, feed, body_bytes, body in found
+    )
+    victims: list[Went] = []
+    for _, key, body_bytes in ordered[:_VICTIMS_MAX]:
+        victims.append((key, body_bytes))
+        excess -= PACKED_BYTES_MIN + body_bytes
+        if excess <= 0:
+            break
+    return victims
 
 
 def _entries_below(connection: sqlite3.Connection, rank: int, excess: int, own: Collection[bytes]) -> list[Went]:

@@ -10,8 +10,9 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from beepmesh.crypto.seal import CROWD_END, crowd_of_body
 from beepmesh.messages.entry import Entry, restore
-from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_STATUS
+from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER
 from beepmesh.messages.token import Token, token_log
 from beepmesh.policy import ends_ms, keep_rank
 from beepmesh.store import holding, memories
@@ -246,7 +247,7 @@ class LogWriter:
                 needed=False,
             )
             rows.append((base | seq, *entry[3:11], expires_ms, rank, entry.id in proved, entry.body))
-            if own and (entry.priority == BULK or log.lane in (LANE_STATUS, LANE_FILES)):
+            if own and (entry.priority == BULK or log.lane in (LANE_LATER, LANE_FILES)):
                 self.special.append(Place(*log, seq))
         self.connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.special += holding.known_before(self.connection, log, min(fresh), max(fresh))
@@ -348,17 +349,22 @@ def read(
     )
 
 
+def crowds(connection: sqlite3.Connection, log: LogId, start: int, stop: int) -> dict[int, int]:
+    """Reads the beginning of each body only."""
+    found = connection.execute(
+        "SELECT entries.key & 0xffffffff, substr(body, 1, ?) FROM logs JOIN entries"
+        " ON entries.key BETWEEN logs.id << 32 | ? AND logs.id << 32 | ?"
+        " WHERE feed = ? AND lane = ? AND body IS NOT NULL",
+        (CROWD_END, start, stop - 1, *log),
+    )
+    return {seq: int.from_bytes(crowd) for seq, body in found if (crowd := crowd_of_body(body))}
+
+
 def size(connection: sqlite3.Connection) -> tuple[int, int]:
     """How many entries are held, and the bytes of the bodies that are still here."""
     query = "SELECT coalesce(sum(entries), 0) - (SELECT count(*) FROM tokens), coalesce(sum(body_bytes), 0) FROM logs"
     row: tuple[int, int] = connection.execute(query).fetchone()
     return row
-
-
-def carried_bytes(connection: sqlite3.Connection, own: Collection[bytes]) -> int:
-    """The bytes of the bodies that are still here of other feeds than these."""
-    sizes = connection.execute("SELECT feed, body_bytes FROM logs")
-    return sum(body_bytes for feed, body_bytes in sizes if feed not in own)
 
 
 def _spans(seqs: Iterable[int]) -> list[tuple[int, int]]:

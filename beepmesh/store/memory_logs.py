@@ -9,11 +9,14 @@ import os
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
+from beepmesh.crypto.seal import crowd_of_body
 from beepmesh.messages.entry import Entry
+from beepmesh.messages.lifetimes import LANE_LATER
 from beepmesh.messages.token import TOKEN_PACKED_BYTES, Token, token_log
-from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, TOKENS, HoldingClock, ends_ms, keep_rank
+from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, OTHERS_BULK, TOKENS, HoldingClock, ends_ms, keep_rank
 from beepmesh.store.contract import (
     BASE_AGE_MAX,
     EVICTED_BYTES_MAX,
@@ -27,6 +30,7 @@ from beepmesh.store.contract import (
     Fork,
     Place,
     ReadResult,
+    Worth,
     packed_bytes,
 )
 from beepmesh.store.memories import draw_epoch
@@ -92,6 +96,8 @@ class MemoryLogs:
         self._memories: dict[bytes, Memory] = {}
         self._clock: HoldingClock | None = None
         self._bytes_max: int | None = None
+        self._carried_max: int | None = None
+        self._worth: Worth | None = None
 
     def states(self) -> dict[LogId, LogState]:
         return self.changed_since(0).states
@@ -129,8 +135,16 @@ class MemoryLogs:
     def forget(self, device: bytes) -> None:
         self._memories.pop(device, None)
 
-    def limit(self, bytes_max: int | None) -> None:
-        self._bytes_max = bytes_max
+    def limit(self, bytes_max: int | None, carried_max: int | None = None) -> None:
+        self._bytes_max, self._carried_max = bytes_max, carried_max
+
+    def appraise(self, worth: Worth) -> None:
+        self._worth = worth
+
+    def crowds(self, log: LogId, start: int, stop: int) -> dict[int, int]:
+        held = ((seq, entry.body or b"") for seq, entry in self._logs.get(log, _NONE).entries.items())
+        found = ((seq, crowd_of_body(body)) for seq, body in held if start <= seq < stop)
+        return {seq: int.from_bytes(crowd) for seq, crowd in found if crowd}
 
     def read(self, log: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
         held, told = self._logs.get(log, _NONE), self._logs.get(token_log(log), _NONE).tokens
@@ -392,12 +406,14 @@ class MemoryLogs:
             del self._memories[device]
 
     def _evict(self, own: Collection[bytes]) -> int:
-        if self._bytes_max is None:
+        used_max = inf if self._bytes_max is None else self._bytes_max
+        carried_max = inf if self._carried_max is None else self._carried_max
+        used, carried = self._used_bytes(), self._carried_bytes(own)
+        if used <= used_max and carried <= carried_max:
             return 0
-        used = self._used_bytes()
         ended_ms = 0 if self._clock is None else self._clock.holding_ms
         queue = [
-            (self._rank(log_id, seq, own), 0, self._ends_ms(log_id, seq), log.number, seq, log_id)
+            (rank := self._rank(log_id, seq, own), *self._order(log_id, seq, rank), log.number, seq, log_id)
             for log_id, log in self._logs.items()
             for seq in log.entries
             if log_id.feed not in own or seq != log.settled.top - 1
@@ -409,13 +425,26 @@ class MemoryLogs:
         ]
         count = freed = 0
         for rank, _, _, _, seq, log_id in sorted(queue):
-            if rank == KEPT or used <= self._bytes_max or freed >= EVICTED_BYTES_MAX:
+            if rank == KEPT or (used <= used_max and carried <= carried_max) or freed >= EVICTED_BYTES_MAX:
                 break
             went = self._logs[log_id].let_go(seq)
             used -= _bytes_of(went)
+            if isinstance(went, Entry) and log_id.feed not in own:
+                carried -= len(went.body or b"")
             freed += PACKED_BYTES_MIN + (len(went.body or b"") if isinstance(went, Entry) else 0)
             count += 1
         return count
+
+    def _order(self, log_id: LogId, seq: int, rank: int) -> tuple[int, float]:
+        """Within its rank: large mail by its worth, and before all others; these as they end."""
+        crowd = crowd_of_body(self._logs[log_id].entries[seq].body or b"")
+        if self._worth is not None and rank == OTHERS_BULK and log_id.lane == LANE_LATER:
+            return -1, self._worth((log_id, seq), int.from_bytes(crowd))
+        return 0, self._ends_ms(log_id, seq)
+
+    def _carried_bytes(self, own: Collection[bytes]) -> int:
+        others = (log for log_id, log in self._logs.items() if log_id.feed not in own)
+        return sum(len(entry.body or b"") for log in others for entry in log.entries.values())
 
     def _used_bytes(self) -> int:
         logs = self._logs.values()

@@ -38,6 +38,7 @@ from beepmesh.store.contract import (
     Size,
     StoreProblem,
     Unsealed,
+    Worth,
     feeds_of,
 )
 from beepmesh.store.database import MEMORY, Columns, Database
@@ -67,7 +68,8 @@ class SqliteStore:
         self._database = database
         self._columns = columns
         self._entropy = entropy
-        self._bytes_max: int | None = None
+        self._limits = holding.Limits()
+        self._worth: Worth | None = None
 
     @property
     def writable(self) -> bool:
@@ -100,7 +102,7 @@ class SqliteStore:
             for device, log_id, settled in batch.peer_settled:
                 learned += acquaintances.note_settled(connection, device, log_id, settled, own)
             holding.rank_again(connection, dict.fromkeys(learned), own)
-            evicted = 0 if self._bytes_max is None else holding.evict(connection, self._bytes_max, own)
+            evicted = holding.evict(connection, self._limits, own, self._worth)
             purged = len(logs.purged)
             acquaintances.count(connection, Counter(batch.counts) + Counter(evicted=evicted, purged=purged), now_ms)
             delivered = views.delivered(connection, logs.delivered)
@@ -150,12 +152,19 @@ class SqliteStore:
         with self._database.writing() as connection:
             memories.forget(connection, device, log.newest_change(connection))
 
-    def limit(self, bytes_max: int | None) -> None:
-        self._bytes_max = bytes_max
+    def limit(self, bytes_max: int | None, carried_max: int | None = None) -> None:
+        self._limits = holding.Limits(bytes_max, carried_max)
+
+    def appraise(self, worth: Worth) -> None:
+        self._worth = worth
 
     def read(self, log_id: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
         with self._database.reading() as connection:
             return log.read(connection, log_id, start, stop, bytes_max, with_prev=with_prev)
+
+    def crowds(self, log_id: LogId, start: int, stop: int) -> dict[int, int]:
+        with self._database.reading() as connection:
+            return log.crowds(connection, log_id, start, stop)
 
     def entry(self, log_id: LogId, seq: int) -> Entry | None:
         with self._database.reading() as connection:
@@ -250,12 +259,12 @@ class SqliteStore:
         with self._database.reading() as connection:
             entries, body_bytes = log.size(connection)
             used = holding.used_bytes(connection)
-        return Size(entries, body_bytes, self._database.file_bytes(), used, self._bytes_max)
+        return Size(entries, body_bytes, self._database.file_bytes(), used, self._limits.used)
 
     def carried_bytes(self, own: Collection[bytes]) -> int:
         """Of the bodies that are held of feeds which are not ours."""
         with self._database.reading() as connection:
-            return log.carried_bytes(connection, own)
+            return holding.carried_bytes(connection, own)
 
     def rebuild_views(self) -> None:
         with self._database.writing() as connection:

@@ -1,4 +1,7 @@
-"""`python -m simulations.real`: play a trace with real nodes, and put the simulator's run of it beside theirs."""
+"""Play a trace with real nodes in networks of their own, and put the simulator's run of it beside theirs.
+
+0 they agree        1 they do not, or it could not be done        2 wrongly asked
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import argparse
 import signal
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -39,27 +41,26 @@ def main(words: Sequence[str]) -> int:
         return _run(asked)
     except (BeepmeshError, BadFile, NotARun, ValueError) as problem:
         sys.stderr.write(f"{problem}\n")
-        return 2
+        return 2 if isinstance(problem, Usage) else DIFFERENT
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m simulations.real", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulations.real", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--trace", type=Path, metavar="FILE", help="contacts (three camps and three walkers)")
     parser.add_argument("--workload", type=Path, metavar="FILE", help="messages: id,t,src,dst,size,ttl,prio")
     parser.add_argument("--speed", type=float, default=60.0, metavar="N", help="so many times faster (60)")
     parser.add_argument("--bw", type=float, default=20_000.0, metavar="BYTES", help="bytes a second of a link (20000)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files of both runs")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the files; without it, only the figures are printed"
+    )
     parser.add_argument("--agree", type=Path, metavar="DIR", help="a simulated run to hold beside it, instead of ours")
     return parser.parse_args(words)
 
 
 def _run(asked: argparse.Namespace) -> int:
+    trace, messages = _asked(asked)
     if refusal := can_make_hosts():
         raise Unreachable(f"Real nodes need networks of their own, and {refusal}.")
-    trace, messages = _asked(asked)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    traces.save(trace, asked.out / "trace.ct")
-    workload.save(messages, asked.out / "workload.csv")
     print(
         f"{trace.nodes} nodes, {len(trace.contacts)} contacts, {len(messages)} messages:"
         f" {trace.duration / asked.speed:.0f} s at a speed of {asked.speed:g}, after a start of some ten.",
@@ -67,24 +68,24 @@ def _run(asked: argparse.Namespace) -> int:
     )
     played = play(trace, messages, speed=asked.speed, bytes_per_s=asked.bw)
     setups = [meeting.setup_s for meeting in played.meetings if meeting.setup_s is not None]
+    for line in _told(played, setups, asked.speed):
+        print(line)
     setup_s = round(statistics.median(setups), 3) if setups else 0.0
     radio = Radio(RADIO, asked.bw, setup_s, exclusive=False)
     real = _real_outcome(trace, played)
-    _write(asked.out / "real", trace, messages, real, radio)
-    for line in _told(played, setups, asked.speed):
-        print(line)
-    if asked.agree is None:
-        began = time.process_time()
-        simulated = simulate(trace, messages, radio)
-        _write(asked.out / "simulated", trace, messages, simulated, radio)
-        print(f"simulated        in {time.process_time() - began:.1f} CPU s, with the median set-up")
-    else:
-        simulated = load_outcome(asked.agree)
+    simulated = simulate(trace, messages, radio, asked.speed) if asked.agree is None else load_outcome(asked.agree)
     found = agreement(messages, real.deliveries, simulated.deliveries)
-    rows = (",".join(map(str, row)) for row in (AGREEMENT, *found.rows()))
-    write_whole(asked.out / "agreement.csv", "\n".join(rows) + "\n")
     for line in found.lines():
         print(line)
+    if asked.out is not None:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        traces.save(trace, asked.out / "trace.ct")
+        workload.save(messages, asked.out / "workload.csv")
+        _write(asked.out / "real", trace, messages, real, radio)
+        if asked.agree is None:
+            _write(asked.out / "simulated", trace, messages, simulated, radio)
+        rows = (",".join(map(str, row)) for row in (AGREEMENT, *found.rows()))
+        write_whole(asked.out / "agreement.csv", "\n".join(rows) + "\n")
     return 0 if found.holds else DIFFERENT
 
 
@@ -108,6 +109,10 @@ def _told(played: Played, setups: Sequence[float], speed: float) -> Iterator[str
         met += f", set up in {median / speed:.2f} s in the middle and {most / speed:.2f} s at most"
         met += f" ({median:.1f} and {most:.1f} s of the trace)"
     yield f"real             {met}"
+    partings = [meeting.parted_s for meeting in played.meetings if meeting.parted_s is not None]
+    if partings:
+        median, most = statistics.median(partings), max(partings)
+        yield f"partings         noticed in {median / speed:.2f} s in the middle and {most / speed:.2f} s at most"
     late = sorted(played.late_s)
     if late:
         yield f"behind time      {late[len(late) // 2]:.1f} s of the trace in the middle, {late[-1]:.1f} s at most"

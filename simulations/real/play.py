@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 from beepmesh.demo.device import NotSeen, until
 from beepmesh.demo.hosts import NetworkHosts
@@ -29,19 +29,26 @@ from simulations.workload import EVERYBODY, Message
 from simulations.world import LETTERS, PART_BYTES_MAX, PRIORITIES
 
 NODES_MAX: Final = 20
-READY_S: Final = 120.0  # Twenty interpreters start on two busy cores.
+READY_S: Final = 300.0  # Twenty interpreters start on two cores that others keep busy.
 LEAD_S: Final = 1.0
 GRACE_S: Final = 20.0
+PARTING_S: Final = 300.0
+"""Of the trace: no pair meets again so soon, and a parting that is noticed later counts as not noticed."""
 _ROOT: Final = Path(__file__).parents[2]
+
+_Told: TypeAlias = tuple[float, int, int]
+"""When which node told of which peer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """A contact as it went: seconds of the trace from when the cable was due to when both nodes had proved themselves
-    to each other; None where they never did."""
+    """A contact as it went, in seconds of the trace."""
 
     contact: Contact
     setup_s: float | None
+    """From when the cable was due until both nodes had proved themselves to each other; None where they never did."""
+    parted_s: float | None
+    """From when it was due to be pulled out until both nodes knew; None where the link had ended before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,8 @@ class _Stage:
     def outcome(self) -> Played:
         sent_at = {message.id: message.t for message in self._workload}
         deliveries: list[Delivery] = []
-        joined: list[tuple[float, int, int]] = []
+        joined: list[_Told] = []
+        left: list[_Told] = []
         for node, name in enumerate(self._names):
             for line in self._said_by(name).read_text().splitlines():
                 said = json.loads(line)
@@ -130,9 +138,13 @@ class _Stage:
                     deliveries.append(Delivery(said["id"], node, t, 0))
                 elif said["said"] == "sent":
                     self._late.append(t - sent_at[said["id"]])
-                elif said["said"] == "joined" and said["peer"]:
-                    joined.append((t, node, self._names.index(said["peer"])))
-        meetings = [Meeting(contact, _setup(contact, joined)) for contact in self._trace.contacts]
+                elif said["said"] in ("joined", "left") and said["peer"]:
+                    told = joined if said["said"] == "joined" else left
+                    told.append((t, node, self._names.index(said["peer"])))
+        meetings = [
+            Meeting(one, _both(joined, one, one.start, one.stop), _both(left, one, one.stop, one.stop + PARTING_S))
+            for one in self._trace.contacts
+        ]
         return Played(sorted(deliveries, key=lambda one: (one.t, one.id, one.node)), meetings, self._late)
 
     def _switch(self, change: Callable[[str, str], None], contact: Contact, due: float) -> None:
@@ -165,15 +177,15 @@ class _Stage:
         return '"ready"' in self._said_by(name).read_text()
 
 
-def _setup(contact: Contact, joined: list[tuple[float, int, int]]) -> float | None:
-    """From the contact's beginning to when the second of the two had the first for a peer."""
-    firsts = []
+def _both(told: Sequence[_Told], contact: Contact, since: float, until: float) -> float | None:
+    """How long after `since`, and before `until`, the second of a contact's two ends told of the other."""
+    firsts: list[float] = []
     for ends in ((contact.a, contact.b), (contact.b, contact.a)):
-        times = [t for t, *who in joined if tuple(who) == ends and contact.start <= t <= contact.stop]
+        times = [t for t, *who in told if tuple(who) == ends and since <= t <= until]
         if not times:
             return None
         firsts.append(min(times))
-    return max(firsts) - contact.start
+    return max(firsts) - since
 
 
 def _text(message: Message) -> str:

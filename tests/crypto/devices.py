@@ -8,10 +8,11 @@ from hashlib import sha256, shake_256
 
 from beepmesh.crypto.prekeys import PrekeyBundle, PrekeyRing
 from beepmesh.crypto.primitives import AgreementKey, Entropy, SigningKey
-from beepmesh.crypto.seal import Opened, Recipient, hint_key, open_slot, seal
+from beepmesh.crypto.seal import CROWD_LANE, Opened, Recipient, hint_key, open_slot, seal
 
 NOW_S = 1_795_000_000  # November 2026
 ORG = sha256(b"org").digest()[:16]
+TOWARDS = b"\x02\x01"  # A crowd: half of everybody.
 
 
 def seed(name: str) -> bytes:
@@ -61,6 +62,7 @@ class Device:
             seq=seq,
             recipients=[self.to(other) for other in to],
             entropy=entropy_from("seal"),
+            crowd=TOWARDS if lane == CROWD_LANE else b"",
         )
 
     def open(

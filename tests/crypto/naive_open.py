@@ -73,8 +73,9 @@ def open_envelope(
 ) -> tuple[bytes, bytes, bytes]:
     """(sender device id, payload, token). Raises whatever it stumbles over."""
     assert body[:2] == b"\x01\x02"
-    commit, count = body[2:18], body[18]
-    slot = body[19 + 1_298 * index : 19 + 1_298 * (index + 1)]
+    commit, at = body[2:18], 21 if place.lane == 2 else 19
+    count = body[at - 1]
+    slot = body[at + 1_298 * index : at + 1_298 * (index + 1)]
     assert index < count
     assert slot[0] == 0
     receiver = hashlib.sha256(receiver_public).digest()[:16]
@@ -89,7 +90,7 @@ def open_envelope(
     token = mac(content_key, b"beepmesh/token/1")[:16]
     assert hashlib.sha256(b"beepmesh/commit/2" + token).digest()[:16] == commit
     body_key = mac(content_key, b"beepmesh/body/1")
-    return sender, ChaCha20Poly1305(body_key).decrypt(bytes(12), body[19 + 1_298 * count :], associated), token
+    return sender, ChaCha20Poly1305(body_key).decrypt(bytes(12), body[at + 1_298 * count :], associated), token
 
 
 def hint(mine_seed: bytes, theirs_public: bytes, receiver: bytes, place: Place) -> bytes:

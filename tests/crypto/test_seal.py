@@ -23,11 +23,13 @@ from beepmesh.crypto.primitives import (
     verify,
 )
 from beepmesh.crypto.seal import (
+    CROWD_LANE,
     HEAD_BYTES,
     SLOT_BYTES,
     TOKEN_BYTES,
     WRAPPED_BYTES,
     WRAPS_MAX,
+    crowd_of_body,
     face_of,
     hint,
     hint_key,
@@ -36,7 +38,7 @@ from beepmesh.crypto.seal import (
 )
 from beepmesh.errors import Refused
 from tests.crypto import naive_open
-from tests.crypto.devices import NOW_S, ORG, Device, device, entropy_from, knowing
+from tests.crypto.devices import NOW_S, ORG, TOWARDS, Device, device, entropy_from, knowing
 from tests.crypto.naive_open import Place, open_envelope
 
 ALICE, BEN, CYRA, MALLORY = (device(name) for name in ("alice", "ben", "cyra", "mallory"))
@@ -165,10 +167,20 @@ def test_an_index_that_no_slot_has_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lane", "seq", "org"), [(0, 7, ORG), (2, 7, ORG), (1, 6, ORG), (1, 8, ORG), (1, 7, bytes(16))]
+    ("lane", "seq", "org"), [(0, 7, ORG), (3, 7, ORG), (1, 6, ORG), (1, 8, ORG), (1, 7, bytes(16))]
 )
 def test_a_wrap_replayed_in_another_place_is_refused(lane: int, seq: int, org: bytes) -> None:
     assert refused(BODY, lane=lane, seq=seq, org=org) == "envelope-open"
+
+
+def test_a_wrap_replayed_in_the_lane_of_crowds_is_refused() -> None:
+    assert refused(BODY, lane=CROWD_LANE) == "envelope-malformed"
+
+
+def test_the_crowd_stands_in_clear_and_only_where_mail_is_rationed() -> None:
+    _, body = ALICE.seal(b"a photo", BEN, lane=CROWD_LANE)
+    assert crowd_of_body(body) == TOWARDS
+    assert crowd_of_body(body[: HEAD_BYTES + 1]) == b""
 
 
 def test_a_wrap_replayed_in_another_feed_is_refused() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from math import inf
+
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simulations.bound import Foremost, flood, in_time
@@ -16,10 +18,13 @@ def earliest(layers: dict[int, dict[int, float]], node: int) -> float | None:
 
 
 @given(trace=traces, messages=workloads())
+@example(trace=Trace("moment", 2, (Contact(0, 0, 0, 1),)), messages=(Message(0, 0.0, 0, EVERYBODY, 1, 0.0, 1),)).via(
+    "a contact of one moment, and a message written at it"
+)
 def test_the_flood_is_where_a_search_that_tries_everything_is(trace: Trace, messages: tuple[Message, ...]) -> None:
     expected = {}
     for message in messages:
-        layers = walked(trace, message._replace(ttl=1e9), 1e300, 0.0)
+        layers = walked(trace, message._replace(ttl=1e9), inf, 0.0)
         for node in range(trace.nodes) if message.dst == EVERYBODY else [message.dst]:
             if node != message.src and (time := earliest(layers, node)) is not None:
                 expected[message.id, node] = time

@@ -129,6 +129,7 @@ def test_of_too_many_ways_some_are_shown_whole(monkeypatch: pytest.MonkeyPatch) 
     assert {message for *_, message in lines(data["hops"])} == {0}
     assert lines(data["losses"]) == [(2_300, 1, 0)]
     assert data["shown"] == 3  # Messages 0, 2 and 4.
+    assert ("ways shown", "3 of 5") in data["facts"]  # type: ignore[operator]  # Pairs of words.
 
 
 def test_many_contacts_stay_small() -> None:

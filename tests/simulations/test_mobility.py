@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from hashlib import sha256
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -111,3 +112,14 @@ def test_contacts_are_as_many_and_as_long_as_in_recorded_traces(
     found = statistics(ground.draw(random.Random(1)))
     assert per_node_day[0] < found.contacts_per_node_day < per_node_day[1]
     assert median_s[0] <= found.contact_median_s < median_s[1]
+
+
+@pytest.mark.parametrize("name", list(GROUNDS))
+def test_the_least_that_each_setting_may_be_is_enough(name: str) -> None:
+    least = {}
+    for setting, kind in get_type_hints(GROUNDS[name], include_extras=True).items():
+        number, between = get_args(kind)
+        least[setting] = number(between.low)
+    trace = GROUNDS[name](**least).draw(random.Random(1))
+    assert trace.nodes >= 1
+    assert trace.duration <= 60 * 60

@@ -13,6 +13,7 @@ from beepmesh.demo.device import NotSeen
 from simulations.bound import flood
 from simulations.outcome import Delivery
 from simulations.radio import Radio
+from simulations.real.__main__ import main
 from simulations.real.agree import agreement
 from simulations.real.homes import PLACE, folder_of_homes
 from simulations.real.mules import DURATION_S, NODES, SEED, mules, workload
@@ -52,13 +53,13 @@ def test_real_nodes_deliver_what_their_contacts_allow_and_nothing_else() -> None
 
 
 def test_the_simulator_delivers_the_same() -> None:
-    simulated = simulate(LINE, MESSAGES, Radio("cable", 20_000, setup_s=4, exclusive=False))
+    simulated = simulate(LINE, MESSAGES, Radio("cable", 20_000, setup_s=4, exclusive=False), speed=10)
     assert sorted((one.id, one.node) for one in simulated.deliveries) == sorted(flood(LINE, MESSAGES))
 
 
-def test_on_the_trace_of_mules_no_set_up_of_three_seconds_decides_what_is_delivered() -> None:
+def test_on_the_trace_of_mules_no_set_up_of_two_seconds_decides_what_is_delivered() -> None:
     trace, messages = mules(SEED), workload(SEED)
-    simulated = simulate(trace, messages, Radio("cable", 20_000, setup_s=180, exclusive=False))
+    simulated = simulate(trace, messages, Radio("cable", 20_000, setup_s=120, exclusive=False), speed=60)
     assert {(one.id, one.node) for one in simulated.deliveries} == flood(trace, messages).keys()
 
 
@@ -91,6 +92,12 @@ def test_a_message_that_would_travel_in_parts_is_refused() -> None:
     large = message(0, 0, 0, 1)._replace(size=PART_BYTES_MAX + 1)
     with pytest.raises(ValueError, match="in parts"):
         play(LINE, [large], speed=1, bytes_per_s=1)
+
+
+@pytest.mark.parametrize("words", [["--trace", "x.ct"], ["--workload", "x.csv"], ["--speed", "0"], ["--bw", "-1"]])
+def test_what_is_wrongly_asked_is_said_in_a_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr().err.count(".\n") == 1
 
 
 def test_the_trace_of_mules_is_the_same_each_time_and_its_camps_meet_through_walkers_only() -> None:

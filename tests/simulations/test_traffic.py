@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from beepmesh.errors import Usage
 from simulations.traces import Contact, Trace
 from simulations.traffic import TRAFFIC, Field, Groups, Texts
 from simulations.workload import EVERYBODY, Message, load, save
@@ -87,3 +88,9 @@ def test_times_are_within_the_hours_asked_for() -> None:
     messages = drawn(Texts(first_h=2, last_h=3))
     assert all(2 * 3_600 <= m.t <= 3 * 3_600 for m in messages)
     assert [m.t for m in messages] == sorted(m.t for m in messages)
+
+
+@pytest.mark.parametrize(("kind", "nodes"), [(Texts(), 1), (Groups(), 1), (Field(), 1), (Field(hq=7), 7)])
+def test_too_small_a_trace_is_refused_in_words(kind: Field | Groups | Texts, nodes: int) -> None:
+    with pytest.raises(Usage, match=f"{nodes + 1} nodes or more, and it has {nodes}"):
+        drawn(kind, trace=Trace("few", nodes, ()))

@@ -303,6 +303,29 @@ def test_what_the_kernel_has_not_taken_keeps_the_next_record_back_and_the_link_f
     run(story)
 
 
+def test_a_link_whose_peer_closed_while_something_was_unsent_is_closed_like_any_other() -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            link = await dial(*server.getsockname())
+            peer, _ = server.accept()
+            with peer:
+                while link._writable.is_set():
+                    await link.send(bytes(RECORD_BYTES_MAX))
+                    link._write()
+                peer.shutdown(socket.SHUT_WR)
+                await until(lambda: bool(link.broken))
+                peer.setblocking(False)
+                while not link._gone.is_set():
+                    with suppress(BlockingIOError):
+                        peer.recv(1 << 20)
+                    await anyio.lowlevel.checkpoint()
+            await link.aclose()
+            link.break_off("late")
+            assert link.broken == "closed-there"
+
+    run(story)
+
+
 def test_the_socket_is_set_for_small_records_and_dead_paths() -> None:
     async def story() -> None:
         listener = bind("127.0.0.1", 0)[0]
