@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,24 @@ def test_a_suite_runs_scenarios_with_routers_in_order(tmp_path: Path, capsys: py
     names = [(row["name"], row["router"]) for row in rows]
     assert names == [(s, r) for s in ("smoke-reunion", "smoke-village") for r in ("direct", "epidemic+ack")]
     assert len(list(tmp_path.glob("*/summary.json"))) == 4
+
+
+def test_ctrl_c_leaves_what_is_done_and_nothing_running(tmp_path: Path) -> None:
+    words = ["suite", "smoke-reunion", "--routers", "direct,beepmesh", "--out", str(tmp_path)]
+    suite = subprocess.Popen(
+        [sys.executable, "-m", "simulations", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        # Whatever started these tests may have had Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert suite.stderr is not None
+    assert any(line.startswith("smoke-reunion direct 1: done") for line in suite.stderr)
+    suite.send_signal(signal.SIGINT)
+    _, complained = suite.communicate()
+    assert suite.returncode == 1
+    assert "of 2 are done, and their files are whole" in complained
+    assert (tmp_path / "smoke-reunion-direct-1" / "summary.json").exists()
+    assert not (tmp_path / "smoke-reunion-beepmesh-1" / "summary.json").exists()
