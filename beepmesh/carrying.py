@@ -36,6 +36,7 @@ COPIES_MAX: Final = 4_096  # Copies of which it is known to whom they were given
 _FADE_S: Final = 14 * 86_400.0
 _STEP: Final = 0.5  # How far one meeting brings a chance towards certainty,
 _APART_S: Final = 1_800.0  # if the two have been apart for so long; else less.
+_BETTER: Final = 1.01  # Less is no difference: it says who was met a minute later.
 _THROUGH: Final = 0.9  # What a chance through somebody else is worth.
 _LEAST: Final = 1e-6  # Who leads nowhere still keeps what was given to few rather than what was given to many.
 _LEVELS: Final = 65_535
@@ -50,12 +51,12 @@ Copy: TypeAlias = tuple[LogId, int]
 
 
 class Carrying:
-    """One device's. `bits` are those of the crowds that it counts by (`crowds.bits_for`)."""
+    """One device's."""
 
-    def __init__(self, org: bytes, bits: int, history: bytes = b"") -> None:
+    def __init__(self, org: bytes, history: bytes = b"") -> None:
         """`history`: what `encode` gave; what cannot be read is forgotten."""
         self._org = org
-        self._bits = bits
+        self._bits = 0
         self._chances: dict[int, float] = {}
         self._met_at: dict[int, float] = {}
         self._faded_at: float | None = None
@@ -70,8 +71,9 @@ class Carrying:
         ago = {crowd: max(now - met_at, 0.0) for crowd, met_at in self._met_at.items()}
         return b"".join(_KEPT.pack(crowd, chance, ago.get(crowd, _APART_S)) for crowd, chance in self._chances.items())
 
-    def met(self, device: bytes, now: float) -> None:
-        """A link to that device has come up."""
+    def met(self, device: bytes, bits: int, now: float) -> None:
+        """A link to that device has come up. We count by crowds of so many bits (`crowds.bits_for`)."""
+        self._bits = bits
         self._fade(now)
         crowd = crowd_of(device, self._bits, self._org)
         apart = now - self._met_at.get(crowd, now - _APART_S)
@@ -91,7 +93,8 @@ class Carrying:
     def view(self) -> bytes:
         """What to tell others: the highest chances."""
         highest = sorted(self._chances.items(), key=lambda item: (-item[1], item[0]))[:VIEW_CROWDS_MAX]
-        told = sorted((crowd, round(chance * _LEVELS)) for crowd, chance in highest)
+        # Never rounded up: who leads there just as well would seem to do better.
+        told = sorted((crowd, int(chance * _LEVELS)) for crowd, chance in highest)
         return b"".join(_TOLD.pack(crowd, level) for crowd, level in told if level)
 
     def chance(self, crowd: int) -> float:
@@ -103,7 +106,7 @@ class Carrying:
         given = self._given.get(copy, {})
         led = chance_in(view, crowd)
         near = is_in(device, crowd, self._org)
-        if not (near or led > self.chance(crowd) or device in given or (own and len(given) < GIFTS)):
+        if not (near or led > self.chance(crowd) * _BETTER or device in given or (own and len(given) < GIFTS)):
             return False
         if not near:
             self._given.setdefault(copy, {})[device] = led

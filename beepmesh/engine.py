@@ -1,7 +1,7 @@
 """The whole node as one machine: links in, orders out. It routes; what it routes to decides.
 
     frames -> Links -> Session -> Intake.judge -> ProveRuns -> Intake.take -> Reader -> Commit -> (durable)
-        -> Session.ACK, other sessions, receipts
+        -> Session.ACK, other sessions, receipts; tokens go past the proving and the reading
 
 Laws
 1. Nothing is acknowledged, passed on or shown before the commit that holds it has succeeded.
@@ -70,7 +70,6 @@ from beepmesh.rationing import Ration, Rationing
 from beepmesh.reading import NOBODY, Reader
 from beepmesh.store.contract import Fork, Place, ReadResult
 from beepmesh.talks import EntryTraffic, Talk, Talks
-from beepmesh.trust.crowds import bits_for
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, PREKEY_BUNDLE
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
@@ -137,7 +136,7 @@ class Engine:
         self._offers: list[tuple[LinkId, Offer]] = []
         self._proving = 0
         self._giving = Giving(roster)
-        self.carrying = Carrying(identity.org, bits_for(len(roster.devices())), history)
+        self.carrying = Carrying(identity.org, history)
         self._rationing = Rationing(self.carrying, identity.feed)
         self._now = 0.0
 
@@ -247,7 +246,7 @@ class Engine:
                 case Welcomed(link, device, salt):
                     self._frontier.feeds = self._roster.names
                     self._talks.open(link, device, salt)
-                    self._rationing.open(link, device, now)
+                    self._rationing.open(link, device, len(self._roster.devices()), now)
                     # Before the handshake's last frame, which then leaves in one packet with HELLO.
                     outputs.insert(0, RecallPeer(link, device))
                 case Viewed(link, data):
@@ -296,7 +295,7 @@ class Engine:
     def _perform(self, link: LinkId, talk: Talk, orders: list[SessionOutput], now: float) -> list[Output]:
         # Sealed first and together: what the session says now comes before what its reads, answered here, lead to.
         records = [order.data for order in orders if isinstance(order, Send)]
-        frames = self._links.seal(link, records)
+        frames = self._links.seal(link, records) if records else []
         if frames and self._watcher is not None:
             self._watcher.sealed(link, records, frames)
         outputs: list[Output] = [SendFrames(link, tuple(frames))] if frames else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from beepmesh.intake import Taken
@@ -16,8 +16,6 @@ from beepmesh.trust.facts import Fact
 from sync.logs import LogId
 from sync.memory import Memory
 from sync.ranges import Ranges
-
-_NOTHING: Final = Batch()
 
 
 @dataclass(slots=True)
@@ -50,7 +48,8 @@ class Pending:
 
     @property
     def empty(self) -> bool:
-        return self.batch() == _NOTHING
+        # Asked after every event, and mostly true: gathering a batch to compare it took 6 % of a relay's time.
+        return not any(getattr(self, name) for name in _NAMES)
 
     def add(self, letter: Letter) -> None:
         """Something was opened."""
@@ -78,3 +77,6 @@ class Pending:
             memories=tuple(self.memories.items()),
             tokens=tuple(self.tokens),
         )
+
+
+_NAMES: Final = tuple(item.name for item in fields(Pending))

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from beepmesh.carrying import Carrying, View, read_view
 from beepmesh.errors import Refused
 from beepmesh.events import LinkId
-from beepmesh.trust.crowds import NOBODY
+from beepmesh.trust.crowds import NOBODY, bits_for
 from sync.events import ReadRun
 from sync.ranges import Ranges
 
@@ -54,10 +54,10 @@ class Rationing:
         self._peers: dict[LinkId, _Peer] = {}
         self._kept_at = 0.0
 
-    def open(self, link: LinkId, device: bytes, now: float) -> None:
-        """A member is at the other end."""
+    def open(self, link: LinkId, device: bytes, devices: int, now: float) -> None:
+        """A member is at the other end, one of so many devices."""
         self._peers[link] = _Peer(device)
-        self._carrying.met(device, now)
+        self._carrying.met(device, bits_for(devices), now)
 
     def close(self, link: LinkId) -> None:
         self._peers.pop(link, None)

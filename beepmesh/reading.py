@@ -3,8 +3,10 @@
 A hint in the entry's header says "perhaps for you" to whoever shares the pair's hint key, and nothing to anybody else:
 3 us for each device that may have written it and each eight entries of a log, against 110 us for trying an envelope.
 
-Law: nothing is used up by a failed try. An insider who copies hints or wraps into an entry of his own is refused by
-the binding inside the envelope, and the real message still opens.
+Laws
+1. Nothing is used up by a failed try. An insider who copies hints or wraps into an entry of his own is refused by the
+   binding inside the envelope, and the real message still opens.
+2. What was sealed to this device alone, and could be read, is told by its token: to everybody, and not who read it.
 """
 
 from __future__ import annotations

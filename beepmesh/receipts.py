@@ -5,6 +5,8 @@ Laws
 2. What we wrote is what we know: a message counts as read here when our read receipt is durable.
 3. A message of our own that another device of ours sent to others, and that came here as a copy, is marked here only.
 4. Receipts do not wait for our own other devices: a copy that could not be sealed at once is not made later.
+5. Of a message that came for this device alone its token says that it was delivered (reading.py), and no receipt does.
+   That it was said is noted in the same commit, so nothing is due for it here.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from beepmesh.crypto.primitives import SigningKey, sha256
-from beepmesh.messages.entry import NO_PREV, Entry, pack, restore, unpack_run
+from beepmesh.crypto.primitives import SigningKey
+from beepmesh.messages.entry import FACE_BYTES, NO_PREV, Entry, hash_of, pack, rest_hash, restore, unpack_run
 from beepmesh.store.contract import Batch, Store
 from beepmesh.store.sqlite import open_store
 from benchmarks.link_model import BLE, Talk, set_apart
@@ -36,7 +36,7 @@ _KEYS: Final = {True: SigningKey(bytes(31) + b"c"), False: SigningKey(bytes(31) 
 _PEER: Final = bytes(16)
 _SIGNATURE: Final = bytes(range(64))
 _BODY: Final = random.Random(1).randbytes(BODY_BYTES)
-_BODY_HASH: Final = sha256(_BODY)
+_BODY_HASH: Final = hash_of(_BODY[:FACE_BYTES], rest_hash(_BODY))
 
 
 def store_cpu_s(world: World, meeting: Meeting) -> float:

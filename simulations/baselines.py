@@ -125,7 +125,7 @@ class LightNode:
 
     def acknowledge(self, fresh: int) -> None:
         """Learn that messages have arrived, and tell it to all who are in reach."""
-        waiting = [self]
+        waiting: list[LightNode] = [self]
         while waiting:
             node = waiting.pop()
             new = fresh & ~node.acked

@@ -12,17 +12,14 @@ networks", IJFCS 14(2), 2003.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from simulations.traces import Trace
 from simulations.workload import EVERYBODY, Message
 
 Pair = tuple[int, int]
-
-EDGES = 256
-"""Parts of a trace: a search begins at the edge before its message, not at the beginning."""
 
 
 class Arrival(NamedTuple):
@@ -114,13 +111,13 @@ class Foremost:
         self._setup_s = setup_s
         self._contacts = trace.contacts
         self._starts = [contact.start for contact in trace.contacts]
+        self._stops = [contact.stop for contact in trace.contacts]
         self._speeds = [speeds.get((contact.a, contact.b), bytes_per_s) for contact in trace.contacts]
-        self._edges = [trace.duration * number / EDGES for number in range(EDGES)]
-        self._lasting: list[list[int]] = [[] for _ in self._edges]
-        """Which contacts were there at each edge."""
-        for index, (start, stop, _, _) in enumerate(trace.contacts):
-            for edge in range(bisect_left(self._edges, start), bisect_right(self._edges, stop)):
-                self._lasting[edge].append(index)
+        self._of: list[list[int]] = [[] for _ in range(trace.nodes)]
+        """Of each node the numbers of its contacts, and so in the order of their start."""
+        for index, contact in enumerate(trace.contacts):
+            self._of[contact.a].append(index)
+            self._of[contact.b].append(index)
 
     def arrival(self, message: Message) -> Arrival | None:
         """When the fastest journey is there, and its hops; None if that is after the message's lifetime."""
@@ -129,33 +126,27 @@ class Foremost:
     def arrivals(self, message: Message, stop_at: int | None = None) -> dict[int, Arrival]:
         """Of every node that it can reach within its lifetime, the author apart; or only until `stop_at` is reached.
 
-        Contacts are gone through as they begin. One that begins where an end has the message is tried at once, the
-        others when an end gets it.
+        Contacts are gone through as they begin. One that begins where an end has the message is tried at once, and
+        those in which an end is when it gets it, then.
         """
         limit = message.t + message.ttl
+        starts, stops, contacts = self._starts, self._stops, self._contacts
         done: dict[int, Arrival] = {}
         coming = [(message.t, 0, message.src)]
-        waiting: dict[int, list[int]] = {}
 
         def attempt(index: int, node: int, near: int) -> None:
             there = self._there(index, done[node].t, message.size)
             if there is not None and there <= limit:
                 heapq.heappush(coming, (there, done[node].hops + 1, near))
 
-        beginning = self._from(message.t)
-        index = next(beginning, None)
+        begun = bisect_left(starts, message.t)
         while True:
             # Whoever is reached next may be in any contact that has begun by then.
-            while index is not None and self._starts[index] <= (coming[0][0] if coming else limit):
-                _, _, a, b = self._contacts[index]
-                if a not in done and b not in done:
-                    waiting.setdefault(a, []).append(index)
-                    waiting.setdefault(b, []).append(index)
-                elif a not in done:
-                    attempt(index, b, a)
-                elif b not in done:
-                    attempt(index, a, b)
-                index = next(beginning, None)
+            while begun < len(starts) and starts[begun] <= (coming[0][0] if coming else limit):
+                _, _, a, b = contacts[begun]
+                if (a in done) != (b in done):
+                    attempt(begun, *((a, b) if a in done else (b, a)))
+                begun += 1
             if not coming:
                 break
             time, hops, node = heapq.heappop(coming)
@@ -164,23 +155,26 @@ class Foremost:
             done[node] = Arrival(time, hops)
             if node == stop_at:
                 break
-            for each in waiting.pop(node, ()):
-                a, b = self._contacts[each][2:]
-                if (near := b if a == node else a) not in done:
-                    attempt(each, node, near)
+            own = self._of[node]
+            for index in own[: bisect_left(own, begun)]:
+                if stops[index] >= time:
+                    _, _, a, b = contacts[index]
+                    if (near := b if a == node else a) not in done:
+                        attempt(index, node, near)
         del done[message.src]
         return done
 
     def fewest_hops(self, message: Message, hops_max: int = 12) -> int | None:
         """The fewest hops of any journey that is there in time; None where there is none of `hops_max` or fewer."""
         limit = message.t + message.ttl
+        possible = [
+            i for i, contact in enumerate(self._contacts) if contact.stop >= message.t and contact.start <= limit
+        ]
         best = {message.src: message.t}
         for hops in range(1, hops_max + 1):
             further = dict(best)
-            for index in self._from(message.t):
-                start, _, a, b = self._contacts[index]
-                if start > limit:
-                    break
+            for index in possible:
+                _, _, a, b = self._contacts[index]
                 for node, near in ((a, b), (b, a)):
                     if node in best:
                         there = self._there(index, best[node], message.size)
@@ -192,12 +186,6 @@ class Foremost:
                 return None
             best = further
         return None
-
-    def _from(self, time: float) -> Iterator[int]:
-        """The contacts that last at some time from then on, in the order of their start; a few ended before."""
-        edge = bisect_right(self._edges, time) - 1
-        yield from self._lasting[edge]
-        yield from range(bisect_right(self._starts, self._edges[edge]), len(self._starts))
 
     def _there(self, index: int, time: float, size: int) -> float | None:
         """When a transfer that may begin at `time` is over; None where the contact has no room for it."""

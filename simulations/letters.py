@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from beepmesh.messages.entry import Entry
+from beepmesh.messages.entry import Entry, is_erased
 from beepmesh.store.contract import Draft
 from simulations.outcome import Kind
 from simulations.workload import Message
@@ -86,11 +86,13 @@ class Letters:
             return [("reconciliation", len(record))]
         run = decode(record, bytes_max=len(record))
         assert isinstance(run, Run)
-        sizes: list[tuple[Kind, int]] = [
-            (self._kinds.get(_signature(packed), "receipts"), len(packed)) for packed in run.packed
-        ]
+        sizes: list[tuple[Kind, int]] = [(self._kind(packed), len(packed)) for packed in run.packed]
         head = len(record) - sum(size for _, size in sizes)
         return [(sizes[0][0], head), *sizes]
+
+    def _kind(self, packed: bytes) -> Kind:
+        kind = self._kinds.get(_signature(packed), "receipts")
+        return "reconciliation" if kind == "payload" and is_erased(packed) else kind
 
 
 def _signature(packed: bytes) -> bytes:

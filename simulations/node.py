@@ -50,7 +50,7 @@ from beepmesh.events import (
 )
 from beepmesh.forks import fork_statement
 from beepmesh.home import Home
-from beepmesh.messages.entry import Entry
+from beepmesh.messages.entry import Entry, is_erased
 from beepmesh.messages.inbox import Payload
 from beepmesh.receipts import receipts_due
 from beepmesh.safe import MemorySafe
@@ -363,9 +363,9 @@ class SimNode:
         """A run has come: who had what from whom, and how much of it was in vain."""
         link = self._links[number]
         settled = self._frontier.settled(run.log)
-        for seq in range(run.start, run.start + len(run.packed)):
+        for seq, packed in enumerate(run.packed, run.start):
             letter = self.world.letters.letter(run.log, seq)
-            if letter is not None:
+            if letter is not None and not is_erased(packed):
                 self.world.letters.came(letter, link.peer, self.number)
                 link.record.transmissions += letter.share
                 if seq in settled:

@@ -45,7 +45,8 @@ class _Lines(Progress):
         self._spoke = now
         text = f"{self._names[number]}: {'done' if finished else f'{share:.0%}'}"
         if self.share < 1:
-            text += f", all {self.share:.0%}, {left(now - self._began, self.share)} left"
+            text += f", all {self.share:.0%}" if len(self._names) > 1 else ""
+            text += f", {left(now - self._began, self.share)} left"
         print(text, file=sys.stderr, flush=True)
 
 

@@ -7,6 +7,8 @@ Crovella, Chaintreau and Diot, MobiHoc 2008, by the number of meetings with the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from simulations.workload import Message
 
 
@@ -66,35 +68,35 @@ class Router:
     def meet(self, a: Table, b: Table, now: float) -> None:
         """Both learn of the meeting."""
 
-    def gives(self, _giver: Table, _taker: Table, _copy: Copy, _now: float) -> bool:
+    def gives(self, giver: Table, taker: Table, copy: Copy, now: float) -> bool:
         """Whether to give a copy to one for whom it is not."""
         return True
 
     def passed(self, giver: Table, taker: Table, theirs: Copy, ours: Copy, now: float) -> None:
         """A whole copy has been given."""
 
-    def turn(self, _giver: Table, taker: Table, copy: Copy) -> tuple[float, ...]:
+    def turn(self, giver: Table, taker: Table, copy: Copy) -> tuple[float, ...]:
         """The lowest leaves first: what has arrived with this, then what is urgent and small."""
         message = copy.message
         return (message.dst != taker.node, message.prio, message.size, message.t)
 
-    def worth(self, _table: Table, copy: Copy, _now: float) -> float:
+    def worth(self, table: Table, copy: Copy, now: float) -> float:
         """The lowest is given up first: what came first, so that there is room for everything new."""
         return copy.came
 
 
 class Direct(Router):
-    def gives(self, _giver: Table, _taker: Table, _copy: Copy, _now: float) -> bool:
+    def gives(self, giver: Table, taker: Table, copy: Copy, now: float) -> bool:
         return False
 
 
 class SprayAndWait(Router):
     copies = 8.0
 
-    def gives(self, _giver: Table, _taker: Table, copy: Copy, _now: float) -> bool:
+    def gives(self, giver: Table, taker: Table, copy: Copy, now: float) -> bool:
         return copy.copies > 1
 
-    def passed(self, _giver: Table, _taker: Table, theirs: Copy, ours: Copy, _now: float) -> None:
+    def passed(self, giver: Table, taker: Table, theirs: Copy, ours: Copy, now: float) -> None:
         ours.copies = theirs.copies // 2
         theirs.copies -= ours.copies
 
@@ -125,7 +127,7 @@ class Prophet(Router):
         self._pass_on(a, b, b.chances)
         self._pass_on(b, a, before)
 
-    def gives(self, giver: Table, taker: Table, copy: Copy, _now: float) -> bool:
+    def gives(self, giver: Table, taker: Table, copy: Copy, now: float) -> bool:
         dst = copy.message.dst
         return taker.chances.get(dst, 0.0) > giver.chances.get(dst, 0.0)
 
@@ -140,12 +142,12 @@ class Prophet(Router):
 class Delegation(Prophet):
     """With PRoPHET's chances as the quality: they see further than one's own meetings."""
 
-    def gives(self, giver: Table, taker: Table, copy: Copy, _now: float) -> bool:
+    def gives(self, giver: Table, taker: Table, copy: Copy, now: float) -> bool:
         dst = copy.message.dst
         copy.bar = max(copy.bar, giver.chances.get(dst, 0.0))
         return taker.chances.get(dst, 0.0) > copy.bar
 
-    def passed(self, _giver: Table, taker: Table, theirs: Copy, ours: Copy, _now: float) -> None:
+    def passed(self, giver: Table, taker: Table, theirs: Copy, ours: Copy, now: float) -> None:
         ours.bar = theirs.bar = max(theirs.bar, taker.chances.get(ours.message.dst, 0.0))
 
 

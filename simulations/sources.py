@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from beepmesh.cli.parsing import near, short
 from beepmesh.errors import Usage
@@ -18,18 +18,6 @@ from simulations.traces import Trace, load, merged
 from simulations.traffic import TRAFFIC, Traffic
 from simulations.workload import Message
 from simulations.workload import load as load_messages
-
-LIMITS: Final[Mapping[str, Between]] = {
-    "hours": Between(0.1, 24 * 60),
-    "apart_h": Between(0.1, 24 * 60),
-    "days": Between(0.01, 60),
-    "nodes": Between(2, 20_000),
-    "people": Between(1, 20_000),
-    "messages": Between(0, 100_000),
-    "step_s": Between(1, 3_600),
-    "ttl_h": Between(0, 24 * 60),
-}
-"""Of settings by their names. Others: shares are parts of 1, and a number is from 0 to 10^6."""
 
 
 def read_source(table: Mapping[str, object], kinds: Mapping[str, type[Any]], where: str, folder: Path) -> Source:
@@ -66,10 +54,6 @@ def _drawing(drawn: str, settings: Mapping[str, object], kinds: Mapping[str, typ
         close = near(drawn, list(kinds))
         hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(kinds)}."
         raise Usage(f"{where} has no generator {short(drawn)}. {hint}")
-    for name, setting in settings.items():
-        usual = Between(0, 1) if name.endswith("_share") else Between(0, 1e6)
-        if isinstance(setting, int | float):
-            tables.bounded(type(setting), setting, (LIMITS.get(name, usual),), f"{where}: {name}")
     return tables.read(kinds[drawn], settings, where)
 
 
@@ -77,13 +61,13 @@ def _drawing(drawn: str, settings: Mapping[str, object], kinds: Mapping[str, typ
 class Reunion:
     """Parties that walk apart, each among themselves, and all meet once at the end: everything is exchanged there."""
 
-    parties: int = 2
-    members: int = 8
-    apart_h: float = 168.0
-    together_min: float = 30.0
-    meetings_a_day: float = 12.0
+    parties: Annotated[int, Between(2, 100)] = 2
+    members: Annotated[int, Between(1, 1_000)] = 8
+    apart_h: Annotated[float, Between(1, 24 * 60)] = 168.0
+    together_min: Annotated[float, Between(1, 24 * 60)] = 30.0
+    meetings_a_day: Annotated[float, Between(0, 1_000)] = 12.0
     """Of each member, within his party."""
-    meeting_min: float = 10.0
+    meeting_min: Annotated[float, Between(0.1, 60)] = 10.0
 
     def draw(self, chance: random.Random) -> Trace:
         apart, together = self.apart_h * 3_600, self.together_min * 60

@@ -20,6 +20,7 @@ from simulations.workload import Message, load_uplinks
 
 DAY_S = 86_400.0
 HOUR_S = 3_600.0
+INF = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Stage:
     trace: Trace
     """As it happens: who is off meets nobody, and uplinks are there at their times."""
     messages: tuple[Message, ...]
-    """In the order in which they are written."""
+    """In the order in which they are written; none of hostile nodes or to them, nor of or to one who is out by then."""
     radio: Radio
     uplinks: Mapping[tuple[int, int], Radio]
     """The pairs (a < b) that have another radio."""
@@ -54,7 +55,7 @@ class Stage:
     @property
     def trustworthy(self) -> Trace:
         """The contacts of nodes that are not hostile: what the others' messages can count on."""
-        return without(self.trace, (Absence(0.0, float("inf"), node) for node in self.hostile))
+        return without(self.trace, (Absence(0.0, INF, node) for node in self.hostile))
 
 
 def stage(plan: Plan) -> Stage:
@@ -71,10 +72,12 @@ def stage(plan: Plan) -> Stage:
     reboots = _reboots(faults, trace, chance)
     off = [Absence(each.from_h * HOUR_S, each.to_h * HOUR_S, each.node) for each in faults.off]
     hostile = _hostile(faults, trace.nodes, chance)
+    out = {gone.node: gone.at_h * HOUR_S for gone in faults.revoked}
     messages = tuple(
         message
         for message in messages_of(plan.workload, trace, chance.random("messages"))
-        if message.src not in hostile and message.dst not in hostile
+        if not {message.src, message.dst} & hostile.keys()
+        and message.t < min(out.get(message.src, INF), out.get(message.dst, INF))
     )
     skew = chance.random("skew")
     skews = (skew.uniform(-1, 1) * faults.clock_skew_days * DAY_S for _ in range(trace.nodes))

@@ -69,10 +69,6 @@ class _Lane:
     ready: deque[_Ready] = field(default_factory=deque)
     reads: int = 0
 
-    @property
-    def busy(self) -> bool:
-        return bool(self.queue or self.ready or self.reads)
-
 
 def cut(sizes: Sequence[int], bytes_max: int) -> tuple[int, ...]:
     """Where runs end that hold entries of these packed sizes: exclusive indexes, the last one is len(sizes)."""
@@ -155,7 +151,7 @@ class Push:
     @property
     def busy(self) -> bool:
         """Something is left to push."""
-        return any(lane.busy for lane in self._lanes)
+        return any(lane.queue or lane.ready or lane.reads for lane in self._lanes)
 
     def enqueue(self, view: PeerLog) -> None:
         """If anything of this log is owed, it takes its turn."""
@@ -171,7 +167,7 @@ class Push:
                     return
             while lane.queue and lane.reads < READS_MAX and self._fits(RUN_BYTES_MAX):
                 self._ask(lane, lane.queue.popleft(), out)
-            if lane.busy:
+            if lane.queue or lane.ready or lane.reads:
                 return
 
     def read(self, event: RunRead, out: list[Output]) -> None:
@@ -220,7 +216,8 @@ class Push:
 
     def name(self, log: LogId) -> LogRef:
         """What to call a log in a record that leaves now."""
-        return self._names.mention(log, tagged=self._peer.knows_feed(log.feed))
+        is_listed = self._names.is_listed(log)
+        return self._names.mention(log, tagged=not is_listed and self._peer.knows_feed(log.feed))
 
     def _fits(self, size: int) -> bool:
         window = self._window

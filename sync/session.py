@@ -173,9 +173,10 @@ class Session:
             return out
         if self._meeting.open_lanes:
             self._open(out)
-            if self._meeting.known:
-                self._resume(self._sharing.share(out, now), out)
-            self._let_go(now, out)
+            if self._meeting.known and (ours := self._sharing.share(out, now)):
+                self._resume(ours, out)
+            if self._held_back:
+                self._let_go(now, out)
             self._push.pump(out, now)
             self._acknowledge(now, out)
             self._judge_level(out)

@@ -139,4 +139,5 @@ class Sharing:
         (self._expected.add if expected else self._expected.discard)(view.log)
 
     def _name(self, log: LogId) -> LogRef:
-        return self._names.mention(log, tagged=self._peer.knows_feed(log.feed))
+        is_listed = self._names.is_listed(log)
+        return self._names.mention(log, tagged=not is_listed and self._peer.knows_feed(log.feed))

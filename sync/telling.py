@@ -79,15 +79,17 @@ class Telling:
         settled = self._frontier.settled(log)
         if len(settled.spans) > RANGES_MAX:
             settled = self.in_part[log] = Ranges(settled.spans[:RANGES_MAX])
-        return State(self._names.told(log, tagged=tagged and self._peer.knows_feed(log.feed)), settled)
+        is_tagged = tagged and not self._names.is_listed(log) and self._peer.knows_feed(log.feed)
+        return State(self._names.told(log, tagged=is_tagged), settled)
 
     def _bytes(self, logs: Iterable[LogId]) -> int:
         return sum(self._state_bytes(log, tagged=True) for log in logs)
 
     def _state_bytes(self, log: LogId, *, tagged: bool) -> int:
         """About what a state takes, and hardly less."""
-        is_tagged = tagged and self._peer.knows_feed(log.feed)
-        name = 2 if self._names.is_listed(log) else 1 + TAG_BYTES if is_tagged else 1 + FEED_BYTES
+        is_listed = self._names.is_listed(log)
+        is_tagged = not is_listed and tagged and self._peer.knows_feed(log.feed)
+        name = 2 if is_listed else 1 + TAG_BYTES if is_tagged else 1 + FEED_BYTES
         value = (self._frontier.settled(log).next.bit_length() + 7) // 7
         return name + value + self._spans_bytes(log)
 

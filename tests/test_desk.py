@@ -290,7 +290,11 @@ def test_status_counts_what_waits_and_what_was_refused(pair: tuple[Home, Home]) 
     assert (status.people, status.unread, status.node, status.writable) == (2, 0, None, True)
     assert desk.status(b, now_ms=NOW_MS).unread == 1
     assert status.roles == ("hq", "registrar")
-    assert [setting.key for setting in status.settings] == ["links.use", "storage.megabytes"]
+    assert [setting.key for setting in status.settings] == [
+        "links.use",
+        "storage.megabytes",
+        "storage.carried_megabytes",
+    ]
 
 
 def test_nobody_reads_names_or_texts_in_the_files(pair: tuple[Home, Home]) -> None:

@@ -291,6 +291,7 @@ def test_an_urgent_message_that_came_before_its_sender_s_certificate_opens_when_
     assert again.texts() == [SECRET]
     assert [told.payload.message_id.hex() for told in again.told if isinstance(told, MessageArrived)] == [sos]
     assert len(again.home.store.unopened()) == waiting - 1
+    assert [token.log for batch in again.commits() for token in batch.tokens] == [feed]
     assert other != sos
 
 

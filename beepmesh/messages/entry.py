@@ -186,6 +186,11 @@ def pack(entry: Entry) -> bytes:
     return start + count + hints + entry.signature + body
 
 
+def is_erased(packed: bytes) -> bool:
+    """Whether an entry in a run comes without its body."""
+    return bool(packed[0] & _ERASED)
+
+
 def unpack(packed: bytes, *, feed: bytes, lane: int, seq: int, prev: bytes) -> Entry:
     """The entry, nothing of it verified yet. Raises Refused("entry-malformed" or "entry-oversized")."""
     if len(packed) > PACKED_BYTES_MAX:

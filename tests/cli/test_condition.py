@@ -75,6 +75,7 @@ def test_the_settings_are_told_with_where_they_come_from(ayesha: Person) -> None
     assert ayesha.asks("status", "--config")["settings"] == [
         {"key": "links.use", "value": ["lan"], "source": "default"},
         {"key": "storage.megabytes", "value": 2000, "source": "default"},
+        {"key": "storage.carried_megabytes", "value": 0, "source": "default"},
     ]
     file = ayesha.home / "config.toml"
     file.write_text('[links]\nuse = ["tcp:192.0.2.7:7337"]\n[storage]\nmegabytes = 4711\n')

@@ -1,0 +1,123 @@
+"""Large mail among whole nodes: who is given it, and what is asked for that."""
+
+from __future__ import annotations
+
+import random
+import string
+from itertools import combinations
+
+from beepmesh.carrying import GIFTS
+from beepmesh.crypto.seal import crowd_of_body
+from beepmesh.messages.entry import Entry
+from beepmesh.messages.lifetimes import LANE_LATER
+from beepmesh.trust.crowds import is_in
+from sync.logs import LogId
+from tests.engines import EngineNode, Mesh
+
+NAMES = [f"Person {number:02}" for number in range(16)]
+LARGE = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=20_000))
+
+
+class Valley:
+    """Everybody has met everybody once, so that all know each other; the first writes something large to the second."""
+
+    def __init__(self, text: str = LARGE) -> None:
+        self.mesh = Mesh(*NAMES)
+        self.author, self.reader, *self.others = self.mesh.nodes
+        for one, other in combinations(self.mesh.nodes, 2):
+            self.meet(one, other)
+        self.author.send(self.reader.name, text)
+        self.log = LogId(self.author.home.identity.feed, LANE_LATER)
+        crowd = int.from_bytes(crowd_of_body(self.held(self.author)[0].body or b"")) if len(text) > 9_999 else 0
+        org = self.author.home.identity.org
+        self.crowd = [node for node in self.others if is_in(node.device, crowd, org)]
+        self.strangers = [node for node in self.others if node not in self.crowd]
+
+    def meet(self, one: EngineNode, other: EngineNode, hours: float = 0.0) -> int:
+        """How many bytes it took."""
+        self.mesh.now += hours * 3_600
+        cable = self.mesh.connect(one, other)
+        self.mesh.run()
+        cable.cut()
+        self.mesh.run()
+        return cable.bytes_sent
+
+    def held(self, node: EngineNode) -> list[Entry]:
+        return node.held(self.log)
+
+    def who_holds(self) -> list[str]:
+        return [node.name for node in self.mesh.nodes if self.held(node)]
+
+
+def test_small_mail_goes_to_everybody_and_asks_nothing() -> None:
+    valley = Valley("The ford is deep.")
+    log = LogId(valley.author.home.identity.feed, 1)
+    valley.meet(valley.author, valley.others[0])
+    valley.meet(valley.others[0], valley.others[1])
+    assert valley.others[1].held(log)
+
+
+def test_large_mail_reaches_its_reader_through_a_stranger() -> None:
+    valley = Valley()
+    valley.meet(valley.author, valley.strangers[0])
+    assert valley.held(valley.strangers[0])
+    valley.meet(valley.strangers[0], valley.reader)
+    assert valley.reader.texts() == [LARGE]
+
+
+def test_its_crowd_is_given_it_by_whoever_has_it() -> None:
+    valley = Valley()
+    carrier = valley.strangers[0]
+    valley.meet(valley.author, carrier)
+    for node in valley.crowd:
+        valley.meet(carrier, node)
+    assert valley.crowd
+    assert all(valley.held(node) for node in valley.crowd)
+
+
+def test_an_author_gives_it_to_the_first_few_strangers_only() -> None:
+    valley = Valley()
+    for _ in range(4):
+        valley.meet(valley.author, valley.crowd[0], hours=1)  # Now it leads there better than anybody.
+    for node in valley.strangers:
+        valley.meet(valley.author, node)
+    assert [node for node in valley.strangers if valley.held(node)] == valley.strangers[:GIFTS]
+
+
+def test_a_carrier_gives_it_to_who_meets_the_reader_more_often_and_to_nobody_who_does_not() -> None:
+    valley = Valley()
+    carrier, seldom, often = valley.strangers[:3]
+    for _ in range(6):
+        valley.meet(often, valley.reader, hours=1)
+    for _ in range(3):
+        valley.meet(carrier, valley.crowd[0], hours=1)
+    valley.meet(valley.author, carrier, hours=1)
+    valley.meet(carrier, seldom, hours=1)
+    valley.meet(carrier, often, hours=1)
+    assert not valley.held(seldom)
+    assert valley.held(often)
+
+
+def test_what_was_withheld_costs_little_and_may_be_given_at_a_later_meeting() -> None:
+    valley = Valley()
+    carrier, other = valley.strangers[:2]
+    for _ in range(3):
+        valley.meet(carrier, valley.crowd[0], hours=1)
+    valley.meet(valley.author, carrier, hours=1)
+    assert valley.meet(carrier, other, hours=1) < 1_500
+    assert not valley.held(other)
+    for _ in range(6):
+        valley.meet(other, valley.reader, hours=1)
+    valley.meet(carrier, other, hours=1)
+    assert valley.held(other)
+
+
+def test_a_view_that_is_none_ends_the_link_and_is_counted() -> None:
+    valley = Valley()
+    cable = valley.mesh.connect(valley.author, valley.others[0])
+    valley.mesh.run()
+    link = next(iter(valley.author.engine._links.proved))
+    frames = valley.author.engine._links.seal_owner(link, b"\x00\x01\x02")
+    cable.send(link, frames)
+    valley.mesh.run()
+    assert valley.others[0].counts["view-malformed"] == 1
