@@ -51,7 +51,7 @@ simulate: .venv/ready-dev ## the product on virtual clocks beside epidemic with 
 	$(BIN)/python -m simulations suite smoke-reunion smoke-village flood-small conference \
 		--routers beepmesh,epidemic+ack --workers $(WORKERS) --out simulated
 
-real: .venv/ready ## twelve real nodes on a trace of contacts beside the simulator, two minutes; needs root
+real: .venv/ready ## twelve real nodes on a trace of contacts beside the simulator, four minutes; needs root
 	@$(BIN)/python -m simulations.real
 
 venv: .venv/ready-dev ## only make .venv, with everything a developer needs

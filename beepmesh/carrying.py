@@ -36,8 +36,8 @@ COPIES_MAX: Final = 4_096  # Copies of which it is known to whom they were given
 _FADE_S: Final = 14 * 86_400.0
 _STEP: Final = 0.5  # How far one meeting brings a chance towards certainty,
 _APART_S: Final = 1_800.0  # if the two have been apart for so long; else less.
-_BETTER: Final = 1.01  # Less is no difference: it says who was met a minute later.
 _THROUGH: Final = 0.9  # What a chance through somebody else is worth.
+_BELIEVED: Final = 0.9  # Of what a peer says that it leads to: nobody makes a copy worthless by a word.
 _LEAST: Final = 1e-6  # Who leads nowhere still keeps what was given to few rather than what was given to many.
 _LEVELS: Final = 65_535
 
@@ -106,7 +106,7 @@ class Carrying:
         given = self._given.get(copy, {})
         led = chance_in(view, crowd)
         near = is_in(device, crowd, self._org)
-        if not (near or led > self.chance(crowd) * _BETTER or device in given or (own and len(given) < GIFTS)):
+        if not (near or led > self.chance(crowd) or device in given or (own and len(given) < GIFTS)):
             return False
         if not near:
             self._given.setdefault(copy, {})[device] = led
@@ -121,7 +121,7 @@ class Carrying:
             return 1.0
         left = 1.0
         for led in self._given.get(copy, {}).values():
-            left *= 1 - led
+            left *= 1 - _BELIEVED * led
         return (self.chance(crowd) + _LEAST) * left
 
     def _fade(self, now: float) -> None:

@@ -50,6 +50,10 @@ def enrolled(simulation: Simulation, count: int) -> Organisation:
     pages = due(roster.feed_list, roster.devices(), roster.message_feeds(), EPOCH_S // DAY_S)
     for seq, page in enumerate(pages, len(_STATED)):
         roster.learn(Fact(founder.device, seq, FEED_PAGE, feed_page_data(*page.encode())))
+    # Worked out once, here: what forks work out for themselves, each does again.
+    roster.people()
+    roster.devices()
+    assert roster.trusted_s
     return Organisation(
         identities, roster, MappingProxyType({identity.feed: identity.device for identity in identities})
     )

@@ -2,7 +2,7 @@
 
 epidemic: Vahdat and Becker, 2000. Spray and wait, binary: Spyropoulos, Psounis and Raghavendra, WDTN 2005. PRoPHETv2:
 Grasic, Davies, Lindgren and Doria, CHANTS 2011, with the constants of the ONE simulator. Delegation: Erramilli,
-Crovella, Chaintreau and Diot, MobiHoc 2008, by the number of meetings with the recipient.
+Crovella, Chaintreau and Diot, MobiHoc 2008, with PRoPHET's chances as the quality.
 """
 
 from __future__ import annotations

@@ -101,8 +101,9 @@ UNTOLD_LOGS_MAX: Final = 32
 """Logs that changed since we last told our change number, after which we tell it with nothing else to say."""
 
 HOLD_BACK_URGENT_S, HOLD_BACK_S = 0.2, 1.0
-"""How long what came from one peer is told to another before it is pushed there: in lane 0, and in the others. Of ten
-who hear each other each would else push it to nine (recorded contacts: four of five receptions were repeats)."""
+"""How long what came from one peer is told to another before it is pushed there: in lane 0, where only what comes later
+waits, and in the others. Of ten who hear each other each would else push it to nine (recorded contacts: four of five
+receptions were repeats)."""
 
 STALL_S: Final = 30.0
 """A peer that has something for us and pushes nothing for so long is not waited for, and another may push it."""

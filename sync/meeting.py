@@ -328,7 +328,7 @@ class Meeting:
     def sketch(self, record: Sketch, out: list[Output]) -> None:
         """The peer's next symbols. Raises RemoteProtocolError: sketch-malformed, sketch-unexpected."""
         self._hello()
-        if not self._sketching.hearing:
+        if not self._sketching.hearing and not self.known:
             self._peer.told_all()
         # Of one that is known only forks are to be found, and no VECTOR would tell of them.
         least = SYMBOL_BYTES * SYMBOLS_MORE_MAX if self.known else 0
@@ -349,7 +349,8 @@ class Meeting:
             self._speak_vector(out)
 
     def _sketch(self, out: list[Output]) -> None:
-        self._peer.told_all()
+        if not self.known:  # Otherwise it is for tips, and what it shows of states is not looked at.
+            self._peer.told_all()
         out.append(Send(encode(self._sketching.begin())))
         self._spoken = True
 

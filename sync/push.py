@@ -132,7 +132,7 @@ class Push:
         self.pace = Pace()
         self._peer = peer
         self._names = names
-        self._later = later
+        self.later = later
         self._lanes = tuple(_Lane() for _ in range(2 * LANES))  # Of each lane what goes first, and what may wait.
         self._reading: dict[LogId, tuple[_Lane, Span, bool]] = {}
         self._window: deque[_Sent] = deque()
@@ -157,7 +157,7 @@ class Push:
         """If anything of this log is owed, it takes its turn."""
         if view.owes and not view.queued:
             view.queued = True
-            self._lanes[2 * view.log.lane + self._later(view.log)].queue.append(view)
+            self._lanes[2 * view.log.lane + self.later(view.log)].queue.append(view)
 
     def pump(self, out: list[Output], now: float) -> None:
         """Send and read what the window, the link and the order of lanes allow."""

@@ -311,7 +311,7 @@ class Session:
 
     def _hold_back(self, view: PeerLog, now: float) -> None:
         """Tell what came from another peer before it is pushed: if the two know each other it would come twice."""
-        if view.owes and not view.queued:
+        if view.owes and not view.queued and (view.log.lane or self._push.later(view.log)):
             view.held_back = True
             self._held_back[view.log] = now + (HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S)
             self._changed[view.log] = None

@@ -205,6 +205,15 @@ class Mesh:
             found += [partial(cable.deliver, side) for side in cable.ready()]
         return found
 
+    def pass_time(self, until: float = float("inf")) -> bool:
+        """Up to when the next node wants to be woken; False if none does until then."""
+        wakes = [node.wake_at for node in self.nodes if node.wake_at is not None and node.wake_at <= until]
+        if wakes:
+            self.now = max(self.now, min(wakes))
+            for node in self.nodes:
+                node.tick()
+        return bool(wakes)
+
     def run(self, pick: Pick = lambda _: 0, *, seconds: float = QUIET_S) -> None:
         """Until nothing is under way and no node wants to be woken for so many seconds."""
         until = self.now + seconds
@@ -213,13 +222,9 @@ class Mesh:
             if able:
                 able[pick(len(able))]()
                 continue
-            wakes = [node.wake_at for node in self.nodes if node.wake_at is not None and node.wake_at <= until]
-            if not wakes:
+            if not self.pass_time(until):
                 self.now = until
                 return
-            self.now = max(self.now, min(wakes))
-            for node in self.nodes:
-                node.tick()
         raise AssertionError("the nodes never fall silent")
 
 

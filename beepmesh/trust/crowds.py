@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import lru_cache
 from hashlib import sha256
+from math import log2
 from typing import Final
 
 CROWD_MIN: Final = 3
@@ -31,8 +32,8 @@ def crowd_of(device: bytes, bits: int, org: bytes) -> int:
 
 
 def bits_for(devices: int) -> int:
-    """The bits of crowds that hold CROWD_MIN of so many devices on average."""
-    return min(max(devices // CROWD_MIN, 1).bit_length() - 1, BITS_MAX)
+    """The bits of crowds that hold about CROWD_MIN of so many devices on average."""
+    return min(max(round(log2(max(devices, 1) / CROWD_MIN)), 0), BITS_MAX)
 
 
 def crowd_for(device: bytes, devices: Collection[bytes], org: bytes) -> int:

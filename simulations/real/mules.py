@@ -1,7 +1,7 @@
-"""Three camps that never meet, and three who walk between them: twelve nodes, made to be played in a minute or two.
+"""Three camps that never meet, and three who walk between them: twelve nodes, made to be played in a few minutes.
 
-Camps are nodes 0-2, 3-5 and 6-8; walkers 9-11 each go to and fro between two camps. At a speed of 60 a contact lasts
-3 s and more, and between a message and its delivery lie some twenty, so that what a busy machine adds is small.
+Camps are nodes 0-2, 3-5 and 6-8; walkers 9-11 each go to and fro between two camps. At a speed of 30 a contact lasts
+6 s and more, and between a message and its delivery lie some forty, so that what a busy machine adds is small.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CAMP_S, VISIT_S, PAUSE_S = 300.0, 240.0, 60.0
 DURATION_S = 6_000.0
 SEED = 28
 """Of this trace the ideal flood delivers the same, and with it whatever floods, where each link's set-up takes anything
-up to 150 s and each step from node to node another 30 s (2.5 s and 0.5 s at a speed of 60): a busy machine is slow, but
+up to 150 s and each step from node to node another 30 s (5 s and 1 s at a speed of 30): a busy machine is slow, but
 no contact is so short, and no message so late, that it decides about a delivery."""
 MESSAGES = 60
 BROADCAST_EVERY = 15

@@ -59,7 +59,7 @@ def test_the_simulator_delivers_the_same() -> None:
 
 def test_on_the_trace_of_mules_no_set_up_of_two_seconds_decides_what_is_delivered() -> None:
     trace, messages = mules(SEED), workload(SEED)
-    simulated = simulate(trace, messages, Radio("cable", 20_000, setup_s=120, exclusive=False), speed=60)
+    simulated = simulate(trace, messages, Radio("cable", 20_000, setup_s=60, exclusive=False), speed=30)
     assert {(one.id, one.node) for one in simulated.deliveries} == flood(trace, messages).keys()
 
 
