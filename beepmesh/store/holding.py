@@ -167,7 +167,8 @@ def _victims(
 
 def _least_worth(connection: sqlite3.Connection, excess: int, worth: Worth) -> list[Went]:
     found = connection.execute(
-        "SELECT entries.key, feed, body_bytes, substr(body, 1, ?) FROM entries JOIN logs ON logs.id = entries.key >> 32"
+        "SELECT entries.key, feed, entries.body_bytes, substr(body, 1, ?)"
+        " FROM entries JOIN logs ON logs.id = entries.key >> 32"
         " WHERE rank = ? AND lane = ? AND body IS NOT NULL",
         (CROWD_END, OTHERS_BULK, LANE_LATER),
     ).fetchall()

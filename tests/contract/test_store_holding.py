@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from beepmesh.messages.entry import Entry
-from beepmesh.messages.lifetimes import BULK, SOS, URGENT
+from beepmesh.messages.lifetimes import BULK, LANE_LATER, SOS, URGENT
 from beepmesh.store.contract import Batch, Place, Statement, Store
 from beepmesh.store.memory import MemoryStore
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, FORK_PROOF, PREKEY_BUNDLE, Fact
 from sync.logs import LogId
 from sync.ranges import Ranges
-from tests.store.writing import DAY_MS, KEYS, NOW_MS, OWN_LOG, Author, days_pass, draft, put
+from tests.store.writing import DAY_MS, KEYS, NOW_MS, OWN_LOG, Author, days_pass, draft, envelope, put
 
 BIG = 1 << 20
 BODY = bytes(2_000)
@@ -268,3 +268,35 @@ def test_a_mended_signature_does_not_bring_an_erased_body_back(store: Store) -> 
     assert days_pass(store, 1) == 1
     put(store, Batch(mended=(entry,)))
     assert store.entry(ana.log, 0) == entry.erased()
+
+
+# Large mail.
+
+
+def test_the_crowd_of_large_mail_is_read_of_what_is_held(store: Store) -> None:
+    ana = Author("ana", lane=LANE_LATER)
+    put(store, Batch(entries=tuple(ana.entry(envelope(bytes([1, number]) + BODY)) for number in range(3))))
+    assert store.crowds(ana.log, 0, 2) == {0: 256, 1: 257}
+    assert store.crowds(ana.log, 2, 9) == {2: 258}
+    assert store.crowds(Author("ben", lane=LANE_LATER).log, 0, 9) == {}
+
+
+def test_large_mail_that_is_worth_least_goes_first_and_all_of_it_before_other_mail(store: Store) -> None:
+    ana, ben = Author("ana", lane=LANE_LATER), Author("ben")
+    put(store, Batch(entries=tuple(ana.entry(envelope(bytes([1, number]) + BODY)) for number in range(3))))
+    put(store, Batch(entries=ben.run(1)))
+    carried = sum(entry.body_bytes for entry in (*ana.entries, *ben.entries))
+    store.appraise(lambda copy, crowd: {0: 0.5, 1: 0.1, 2: 0.9}[copy[1]] if crowd == 256 + copy[1] else 9.9)
+    for most, left in ((carried, [True] * 4), (carried - 1, [True, False, True, True])):
+        store.limit(None, most)
+        put(store, Batch())
+        assert held(store, [*ana.entries, *ben.entries]) == left
+    store.limit(None, 1 + ben.entries[0].body_bytes)
+    put(store, Batch())
+    assert held(store, [*ana.entries, *ben.entries]) == [False, False, False, True]
+
+
+def test_what_we_wrote_is_not_carried_for_others(store: Store) -> None:
+    store.limit(None, 1)
+    put(store, Batch(drafts=(draft(), draft())))
+    assert len(store.read(OWN_LOG, 0, 6, bytes_max=BIG, with_prev=False).entries) == 2
