@@ -83,7 +83,8 @@ class Rationing:
             return b"", []
         if record[0] == _ANSWER and not peer.asked:
             raise Refused("view-malformed", "nobody asked")
-        peer.view, peer.told_at, peer.asked = read_view(record[1:]), now, False
+        peer.view, peer.told_at = read_view(record[1:]), now
+        peer.asked = peer.asked and record[0] == _ASK  # Where both ask at once, the answer is still on its way.
         answer = bytes((_ANSWER,)) + self._carrying.view() if record[0] == _ASK else b""
         self._carrying.heard(peer.device, peer.view)
         waiting, peer.waiting = peer.waiting, []

@@ -112,6 +112,14 @@ def test_what_was_withheld_costs_little_and_may_be_given_at_a_later_meeting() ->
     assert valley.held(other)
 
 
+def test_two_who_ask_each_other_at_once_are_both_answered() -> None:
+    valley = Valley()
+    valley.reader.send(valley.author.name, LARGE)
+    valley.meet(valley.author, valley.reader)
+    assert (valley.reader.texts(), valley.author.texts()) == ([LARGE], [LARGE])
+    assert valley.author.counts.keys() | valley.reader.counts.keys() == set()
+
+
 def test_a_view_that_is_none_ends_the_link_and_is_counted() -> None:
     valley = Valley()
     cable = valley.mesh.connect(valley.author, valley.others[0])
