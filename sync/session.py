@@ -242,8 +242,11 @@ class Session:
             case Ack():
                 self._ack(record, out)
             case States():
+                was_known = meeting.known
                 for view in meeting.states(record, out):
                     self._noted(view, out)
+                    if was_known and not self._sharing.crowded:
+                        self._sharing.told.add(view.log)
             case Gone(ref, seqs):
                 self._noted(self._peer.excuse(self._resolve(ref), seqs), out)
             case Want(ref, seqs):

@@ -7,7 +7,7 @@ from itertools import islice
 
 from sync.events import Output, Send
 from sync.frontier import Frontier
-from sync.limits import STALL_S, STOP_LOGS_MAX, TAKE_OVER_LOGS_MAX
+from sync.limits import LINKS_FEW, STALL_S, STOP_LOGS_MAX, TAKE_OVER_LOGS_MAX
 from sync.logs import LogId, reconciled
 from sync.names import Names
 from sync.peer import Peer, PeerLog
@@ -24,6 +24,9 @@ class Sharing:
         self.progress = 0.0
         """When the peer pushed something last, or began to have something to push."""
         self.waits = False
+        self.told: set[LogId] = set()
+        """Logs that the peer has told after we got to know it. It holds back what it has; with few links we want it at
+        once."""
         self._frontier = frontier
         self._peer = peer
         self._names = names
@@ -42,7 +45,12 @@ class Sharing:
     @property
     def others(self) -> bool:
         """Whether there are links to other peers."""
-        return self._sources.several()
+        return self._sources.links > 1
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many that what is told need not be wanted: it comes from one of them soon."""
+        return self._sources.links > LINKS_FEW
 
     def share(self, out: list[Output], now: float) -> list[LogId]:
         """Claim what the peer, which is known, has for us; stop it where another session has it already.
@@ -52,6 +60,7 @@ class Sharing:
         if not self._peer.flipped and not self._holds:
             return []
         flipped, self._peer.flipped = self._peer.flipped, []
+        told, self.told = self.told, set()
         stops: list[LogRef] = []
         ours: list[LogId] = []
         for log in dict.fromkeys(flipped):
@@ -63,7 +72,10 @@ class Sharing:
                 # If it was stopped it stays so, and is asked to go on when it has more of this log.
                 self._sources.release(log, self._number)
             elif self._sources.claim(log, self._number, now):
-                ours += [log] if view.paused else []
+                if view.paused:
+                    ours.append(log)
+                elif log in told:
+                    out.append(Send(encode(Want(self._name(log), NOTHING))))
             elif not view.paused:
                 self._pause(view, True)
                 stops.append(self._name(log))

@@ -28,9 +28,10 @@ class Sources:
         """A session has begun."""
         self._sessions.add(session)
 
-    def several(self) -> bool:
-        """Whether there are other sessions than one."""
-        return len(self._sessions) > 1
+    @property
+    def links(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
 
     def busy(self, session: SessionId) -> bool:
         """Whether another session is the source of anything."""
