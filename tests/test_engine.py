@@ -34,6 +34,7 @@ from beepmesh.talks import TRAFFIC_MAX
 from beepmesh.trust.facts import FEED_PAGE, feed_page_data
 from beepmesh.trust.listing import Page
 from sync.feeds import FeedList
+from sync.limits import STALL_S
 from sync.logs import LogId
 from tests.engines import Cable, EngineNode, MemoryHome, Mesh, all_counts
 from tests.speaker import Speaker, chain
@@ -261,7 +262,7 @@ def test_whatever_is_cut_whenever_every_message_arrives_once_and_its_receipt_too
     cut(mesh, *mesh.cables)
     for one, other in pairwise(nodes):
         mesh.connect(one, other)
-    mesh.run(lambda size: data.draw(numbers, label="pick") % size if size > 1 else 0, seconds=5)
+    mesh.run(lambda size: data.draw(numbers, label="pick") % size if size > 1 else 0, seconds=2 * STALL_S)
     watch()
     for node in nodes:
         wanted = [message for _, other, message in sent if other is node]
