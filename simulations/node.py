@@ -20,7 +20,6 @@ from beepmesh.config import Config
 from beepmesh.crypto.primitives import KEY_BYTES
 from beepmesh.engine import Engine
 from beepmesh.events import (
-    Commit,
     FrameReceived,
     HangUp,
     HomeChanged,
@@ -175,17 +174,6 @@ class SimNode:
             written, home.written = home.written, []
             self.world.letters.written(self.number, written)
             self._notice(home)
-
-    def switch_off(self) -> None:
-        """In good order: the engine says farewell. What it held in memory alone is gone."""
-        if self._engine is not None:
-            assert self._home is not None
-            for order in self._engine.farewell():
-                if isinstance(order, Commit):
-                    answer(self._home, order, self.wall_ms)
-                elif isinstance(order, KeepHistory):
-                    self._home.store.put(HISTORY_NAME, order.data)
-        self.lose_power()
 
     def lose_power(self) -> None:
         """At once. What was committed stays. The medium has been told before (`Medium.off`), or is next."""

@@ -25,8 +25,8 @@ class Sharing:
         """When the peer pushed something last, or began to have something to push."""
         self.waits = False
         self.told: set[LogId] = set()
-        """Logs that the peer has told after we got to know it. It holds back what it has; with few links we want it at
-        once."""
+        """Logs that the peer has just told, and we knew it before. It holds back what it has; with few links we want it
+        at once."""
         self._frontier = frontier
         self._peer = peer
         self._names = names
@@ -57,10 +57,12 @@ class Sharing:
 
         Returns what was stopped and is ours to receive now: the session asks for it, see `go_on`.
         """
+        told = self.told
+        if told:
+            self.told = set()
         if not self._peer.flipped and not self._holds:
             return []
         flipped, self._peer.flipped = self._peer.flipped, []
-        told, self.told = self.told, set()
         stops: list[LogRef] = []
         ours: list[LogId] = []
         for log in dict.fromkeys(flipped):
