@@ -46,8 +46,8 @@ def answer(home: Home, order: Asked, now_ms: int) -> Input:
             return BatchCommitted(batch, store.commit(batch, keys=home.keys(), now_ms=home.dated_ms(now_ms)))
         case ReadEntries(_, log, start, stop, bytes_max, with_prev):
             return EntriesRead(order, store.read(log, start, stop, bytes_max=bytes_max, with_prev=with_prev))
-        case ReadCrowds(_, run):
-            return CrowdsRead(order, store.crowds(run.log, run.start, run.stop))
+        case ReadCrowds(_, spans):
+            return CrowdsRead(order, tuple(store.crowds(log, *span) for log, span in spans))
         case RecallPeer(_, device):
             return PeerRecalled(order, store.recall(device))
         case ReopenEntries():

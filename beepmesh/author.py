@@ -20,27 +20,27 @@ Laws
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from beepmesh.crypto.certificates import DeviceCertificate
 from beepmesh.crypto.payload import pack
 from beepmesh.crypto.primitives import TAG_BYTES, CryptoFailure, Entropy, aead_open, aead_seal, kdf, sha256
-from beepmesh.crypto.seal import CROWD_BYTES, CROWD_LANE, WRAPS_MAX, hint_key, seal
+from beepmesh.crypto.seal import CROWD_BYTES, URGENT_LANE, WRAPS_MAX, hint_key, seal
 from beepmesh.crypto.seal import Recipient as SealedRecipient
 from beepmesh.errors import Refused
 from beepmesh.messages.content import Content, content_id, encode_content
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.lifetimes import LANE_LATER, LANE_MESSAGES, LANE_URGENT, TTL_LONGEST, URGENT
 from beepmesh.store.contract import Draft, Fact, Sealing, Statement
-from beepmesh.trust.crowds import NOBODY, crowd_for
+from beepmesh.trust.crowds import NOBODY, Crowds
 from beepmesh.trust.facts import FACT_BYTES_MAX, FEED_CERTIFICATE, FEED_PAGE
 from beepmesh.trust.identity import Identity
 from beepmesh.trust.roster import Roster
 from sync import cbor
 
-FLOODED_BYTES_MAX: Final = 8 * 1_024  # What is packed larger is rationed: given to those who lead to its reader.
+SMALL_BYTES_MAX: Final = 8 * 1_024  # What is packed larger is large mail: given to those only who lead to its reader.
 
 BODY_ENVELOPE: Final = 1
 BODY_FEED_CERTIFICATE: Final = 2
@@ -82,9 +82,8 @@ def compose(
     """
     payload = pack(encode_content(content))
     message_id = content_id(content)
-    if lane == LANE_MESSAGES and len(payload) > FLOODED_BYTES_MAX:
+    if lane == LANE_MESSAGES and len(payload) > SMALL_BYTES_MAX:
         lane = LANE_LATER
-    known = roster.devices() if lane == LANE_LATER else ()
     reached: list[tuple[Sealing, SealedRecipient]] = []
     missing: list[tuple[bytes, bytes | None]] = []
     for person in persons:
@@ -107,7 +106,7 @@ def compose(
             lane=lane,
             ttl=ttl,
             priority=priority,
-            make=_envelope(payload, tuple(recipient for _, recipient in part), identity, entropy, known),
+            make=_envelope(payload, tuple(recipient for _, recipient in part), identity, entropy, roster.crowds),
             sealed_to=tuple(sealing for sealing, _ in part),
         )
         for part in _parts(reached)
@@ -177,12 +176,12 @@ def _envelope(
     recipients: tuple[SealedRecipient, ...],
     identity: Identity,
     entropy: Entropy,
-    known: Collection[bytes],
+    crowds: Callable[[], Crowds],
 ) -> Make:
     def make(feed: bytes, lane: int, seq: int) -> tuple[bytes, bytes]:
         crowd = b""
-        if lane == CROWD_LANE:
-            towards = crowd_for(recipients[0].device, known, identity.org) if len(recipients) == 1 else NOBODY
+        if lane != URGENT_LANE:
+            towards = crowds().of(recipients[0].device) if len(recipients) == 1 else NOBODY
             crowd = towards.to_bytes(CROWD_BYTES)
         return seal(
             payload,

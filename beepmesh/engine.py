@@ -63,10 +63,10 @@ from beepmesh.giving import Giving
 from beepmesh.intake import BLAMELESS, REFUSALS_MAX, Intake
 from beepmesh.links import Happened, Links, Said, Viewed, Welcomed
 from beepmesh.messages.entry import Entry
-from beepmesh.messages.lifetimes import LANE_LATER, LANE_URGENT
+from beepmesh.messages.lifetimes import LANE_URGENT
 from beepmesh.messages.token import is_token
 from beepmesh.proving import Offer, Proof, prove_each
-from beepmesh.rationing import Ration, Rationing
+from beepmesh.rationing import VIEW_AGE_S, Rationing
 from beepmesh.reading import NOBODY, Reader
 from beepmesh.store.contract import Fork, Place, ReadResult
 from beepmesh.talks import EntryTraffic, Talk, Talks
@@ -76,7 +76,6 @@ from beepmesh.trust.roster import Roster
 from beepmesh.watching import Watcher
 from sync.frontier import Frontier
 from sync.logs import LogId, LogState
-from sync.ranges import Ranges
 from sync.session import (
     AskDrained,
     Drained,
@@ -85,13 +84,14 @@ from sync.session import (
     LogsGrew,
     Noticed,
     PeerSettled,
+    PeerTook,
     ReadRun,
     RecordReceived,
     RunDone,
-    RunRead,
     Send,
     SourceFree,
     TakeRun,
+    Weighed,
 )
 from sync.session import Input as SessionInput
 from sync.session import Output as SessionOutput
@@ -127,7 +127,12 @@ class Engine:
         self._believed_s = believed_s
         self._wall_ms = wall_ms
         # Of what is held only tokens stand under a feed that nobody writes: they wait for alerts and certificates.
-        self._talks = Talks(frontier, (identity.feed, identity.device), later=lambda log: roster.feed(log.feed) is None)
+        self._talks = Talks(
+            frontier,
+            (identity.feed, identity.device),
+            later=lambda log: roster.feed(log.feed) is None,
+            withholds=lambda link, log, start, stop: self._rationing.withheld(link, log, start, stop, self._now),
+        )
         self._pending = Pending()
         self._asked_counts: deque[Counter[str]] = deque()
         # Counts of commits that failed. They alone are no reason for another one, which would fail as well.
@@ -136,8 +141,8 @@ class Engine:
         self._offers: list[tuple[LinkId, Offer]] = []
         self._proving = 0
         self._giving = Giving(roster)
-        self.carrying = Carrying(identity.org, history)
-        self._rationing = Rationing(self.carrying, identity.feed)
+        self.carrying = Carrying(history)
+        self._rationing = Rationing(self.carrying, identity.feed, roster.crowds)
         self._now = 0.0
 
     @property
@@ -190,7 +195,8 @@ class Engine:
             case EntriesRead(order, result):
                 return self._run_read(order, result, now)
             case CrowdsRead(order, crowds):
-                return self._ration(order.link, self._rationing.weigh(order.link, order.run, crowds, now), now)
+                self._rationing.tagged(order.spans, crowds)
+                return self._to_session(order.link, Weighed(), now)
             case RunsProved(order, proofs):
                 self._proving -= 1
                 settled = zip(order.offers, proofs, strict=True)
@@ -246,7 +252,7 @@ class Engine:
                 case Welcomed(link, device, salt):
                     self._frontier.feeds = self._roster.names
                     self._talks.open(link, device, salt)
-                    self._rationing.open(link, device, len(self._roster.devices()), now)
+                    self._rationing.open(link, device, now)
                     # Before the handshake's last frame, which then leaves in one packet with HELLO.
                     outputs.insert(0, RecallPeer(link, device))
                 case Viewed(link, data):
@@ -262,11 +268,15 @@ class Engine:
 
     def _viewed(self, link: LinkId, record: bytes, now: float) -> list[Output]:
         try:
-            outputs = self._ration(link, self._rationing.receive(link, record, now), now)
+            outputs = self._to_owner(link, self._rationing.receive(link, record, now))
         except Refused as refused:
             return self._close(link, refused.reason)
         history = self._rationing.history_due(now)
-        return [*outputs, KeepHistory(history)] if history else outputs
+        outputs += [KeepHistory(history)] if history else []
+        return [*outputs, *self._to_session(link, Weighed(), now), WakeAt(now + VIEW_AGE_S)]
+
+    def _to_owner(self, link: LinkId, record: bytes) -> list[Output]:
+        return [SendFrames(link, tuple(self._links.seal_owner(link, record)))] if record else []
 
     def _close(self, link: LinkId, reason: str) -> list[Output]:
         self._end_talk(link)
@@ -311,6 +321,8 @@ class Engine:
                     outputs += self._take(link, talk, order, now)
                 case PeerSettled(log, settled):
                     self._pending.peer_settled[(talk.device, log)] = settled
+                case PeerTook(log, start, stop):
+                    self._rationing.taken(link, log, start, stop)
                 case Level():
                     talk.changed = True
                     outputs.append(LevelReached(link))
@@ -325,13 +337,14 @@ class Engine:
                     outputs += self._close(link, reason)
                 case _:
                     assert_never(order)
+        questions = self._rationing.questions(link)
+        if questions is not None:
+            outputs += self._to_owner(link, questions.record)
+            outputs += [ReadCrowds(link, questions.spans)] if questions.spans else []
         return outputs
 
     def _read(self, link: LinkId, run: ReadRun, now: float) -> list[Output]:
-        return [ReadCrowds(link, run)] if run.log.lane == LANE_LATER else self._read_span(link, run, run.stop, now)
-
-    def _read_span(self, link: LinkId, run: ReadRun, stop: int, now: float) -> list[Output]:
-        order, read = self._giving.order(link, run, stop)
+        order, read = self._giving.order(link, run)
         return [order] if read is None else self._run_read(order, read, now)
 
     def _run_read(self, order: ReadEntries, read: ReadResult, now: float) -> list[Output]:
@@ -343,19 +356,6 @@ class Engine:
         if not read.tokens:
             self._talks[order.link].traffic.sent += len(given.packed)
         return self._to_session(order.link, given, now)
-
-    def _ration(self, link: LinkId, weighed: tuple[bytes, list[Ration]], now: float) -> list[Output]:
-        """A record about large mail for the peer, and reads of it that are decided: of each the first stretch."""
-        record, rations = weighed
-        outputs: list[Output] = [SendFrames(link, tuple(self._links.seal_owner(link, record)))] if record else []
-        for run, withheld in rations:
-            start, stop = next(iter(withheld.spans), (run.stop, run.stop))
-            if start == run.start:
-                gone = RunRead(run.log, run.start, None, (), Ranges(((start, stop),)))
-                outputs += self._to_session(link, gone, now)
-            else:
-                outputs += self._read_span(link, run, start, now)
-        return outputs
 
     def _take(self, link: LinkId, talk: Talk, run: TakeRun, now: float) -> list[Output]:
         if is_token(run.packed[0], run.log):
@@ -433,6 +433,7 @@ class Engine:
             self._frontier.freeze(fork.first.log)
         outputs += self._forked(done.result.forks)
         self._giving.remember(done, self._frontier)
+        self._rationing.came(done.batch.entries)
         outputs += self._grew(done.result.states, done.result.version, now)
         taken, self._taken = self._taken, []
         for link, log, start, count in taken:
@@ -486,6 +487,8 @@ class Engine:
 
     def _time_came(self, now: float) -> list[Output]:
         outputs = self._links.overdue(now)
+        for link, record in self._rationing.overdue(now).items():
+            outputs += self._to_owner(link, record)
         for link in self._talks:
             talk = self._talks[link]
             if talk.wake is not None and now >= talk.wake:
@@ -493,5 +496,5 @@ class Engine:
                 outputs += self._to_session(link, SessionTimeCame(), now)
         # The shell keeps one wish to be woken, and has just used it up: whoever waits for later says so again.
         wakes = [wake for link in self._talks if (wake := self._talks[link].wake) is not None]
-        soonest = min([*wakes, self._links.next_deadline])
+        soonest = min([*wakes, self._links.next_deadline, self._rationing.next_due])
         return [*outputs, WakeAt(soonest)] if soonest < float("inf") else outputs

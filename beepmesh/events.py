@@ -13,10 +13,10 @@ from beepmesh.channel import Door
 from beepmesh.messages.inbox import Payload
 from beepmesh.proving import Offer, Proof
 from beepmesh.store.contract import Batch, Committed, Fork, ReadResult
-from sync.events import ReadRun
 from sync.limits import RUN_BYTES_MAX
 from sync.logs import LogId, LogState
 from sync.memory import Memory
+from sync.ranges import Span
 
 LinkId: TypeAlias = int
 
@@ -63,10 +63,10 @@ class EntriesRead:
 
 @dataclass(frozen=True, slots=True)
 class CrowdsRead:
-    """The answer to `ReadCrowds`: by seq, the crowd of each of these entries that is held with its body."""
+    """The answer to `ReadCrowds`: of each span, by seq, the crowd of each entry that is held with its body."""
 
     order: ReadCrowds
-    crowds: dict[int, int]
+    crowds: tuple[dict[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +201,10 @@ class ReadEntries:
 
 @dataclass(frozen=True, slots=True)
 class ReadCrowds:
-    """Towards whom large mail of this span is carried (`Store.crowds`), before it is read for one link's session."""
+    """Towards whom mail in these spans of logs is carried (`Store.crowds`), before one link's session pushes any."""
 
     link: LinkId
-    run: ReadRun
+    spans: tuple[tuple[LogId, Span], ...]
 
 
 @dataclass(frozen=True, slots=True)

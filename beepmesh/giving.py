@@ -35,9 +35,9 @@ class Giving:
         self._recent = Recent()
         self._marks: list[Place] = []
 
-    def order(self, link: LinkId, run: ReadRun, stop: int) -> tuple[ReadEntries, ReadResult | None]:
-        """What to ask the store for a span that ends at `stop`, and the answer if it is known here."""
-        order = ReadEntries(link, run.log, run.start, stop, run.bytes_max, run.with_prev, run.run_bytes_max)
+    def order(self, link: LinkId, run: ReadRun) -> tuple[ReadEntries, ReadResult | None]:
+        """What to ask the store, and the answer if it is known here."""
+        order = ReadEntries(link, run.log, run.start, run.stop, run.bytes_max, run.with_prev, run.run_bytes_max)
         return order, self._recent.read(order)
 
     def runs(self, order: ReadEntries, read: ReadResult) -> Given:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from beepmesh.channel import RECORD_BYTES_MAX
@@ -18,6 +19,7 @@ from beepmesh.events import LinkId
 from sync.frontier import Frontier
 from sync.logs import LogId
 from sync.memory import Memory
+from sync.ranges import Ranges
 from sync.session import Input, Session, Started
 from sync.sources import Sources
 
@@ -52,9 +54,16 @@ class Talk:
 class Talks:
     """All of them."""
 
-    def __init__(self, frontier: Frontier, watched: Collection[bytes], later: Callable[[LogId], bool]) -> None:
+    def __init__(
+        self,
+        frontier: Frontier,
+        watched: Collection[bytes],
+        later: Callable[[LogId], bool],
+        withholds: Callable[[LinkId, LogId, int, int], Ranges | None],
+    ) -> None:
         self._frontier = frontier
         self._later = later
+        self._withholds = withholds
         self._watched = frozenset(watched)
         self._sources = Sources()
         self._talks: dict[LinkId, Talk] = {}
@@ -92,6 +101,7 @@ class Talks:
             watched=self._watched,
             listed=talk.device not in self._unlisted,
             later=self._later,
+            withholds=partial(self._withholds, link),
         )
         talk.kept_at = now
         early, talk.early = talk.early, []

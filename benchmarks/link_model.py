@@ -27,6 +27,7 @@ from sync.events import (
     Noticed,
     Output,
     PeerSettled,
+    PeerTook,
     ReadRun,
     RecordReceived,
     RunDone,
@@ -201,7 +202,7 @@ class Talk:
                 end.noticed.append(reason)
             case Hangup(reason):
                 raise AssertionError(f"two honest nodes, and one hung up: {reason}")
-            case PeerSettled():
+            case PeerSettled() | PeerTook():
                 pass
             case _:
                 assert_never(output)

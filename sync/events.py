@@ -76,11 +76,18 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """What may be pushed to this peer may be another answer now (`Session(withheld=...)`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimeCame:
     """It is as late as a WakeAt asked for, or later."""
 
 
-Input: TypeAlias = Started | RecordReceived | RunRead | RunDone | LogsGrew | Drained | SourceFree | Wanted | TimeCame
+Input: TypeAlias = (
+    Started | RecordReceived | RunRead | RunDone | LogsGrew | Drained | SourceFree | Wanted | Weighed | TimeCame
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,15 @@ class PeerSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerTook:
+    """The peer has settled these entries, which we pushed."""
+
+    log: LogId
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """Neither side lacks anything the other could give, and each knows it."""
 
@@ -154,4 +170,4 @@ class Hangup:
     reason: str
 
 
-Output: TypeAlias = Send | ReadRun | TakeRun | PeerSettled | Level | AskDrained | Noticed | WakeAt | Hangup
+Output: TypeAlias = Send | ReadRun | TakeRun | PeerSettled | PeerTook | Level | AskDrained | Noticed | WakeAt | Hangup

@@ -38,6 +38,8 @@ class PeerLog:
     """What is to be pushed and not yet asked of the store, the next one last."""
     missing: Ranges = NOTHING
     """What the peer has, we lack, and may still come."""
+    withheld: Ranges = NOTHING
+    """What it may not be pushed for now."""
     wanted: Ranges = NOTHING
     """What the peer asked for and was not sent since, whether it has settled it or not."""
     excused: Ranges = NOTHING
@@ -237,6 +239,13 @@ class Peer:
         view.missing = view.missing.minus(seqs)
         self.weigh(view)
         return view
+
+    def withholds(self) -> None:
+        """Nothing of what it owes is to be waited for, but in lane 0, and what is stopped: of that it weighed nothing.
+        Raises RemoteProtocolError: ranges-too-many."""
+        for view in [self._logs[log] for log in self._awaited if log.lane]:
+            if not view.paused:
+                self.excuse(view.log, view.missing)
 
     def came(self, view: PeerLog, ours: Ranges) -> None:
         """We have settled this now, and need not wait for it."""

@@ -7,6 +7,8 @@ Law 2: no entry is sent twice, but for what the peer asked for again (WANT), or 
 Law 3: at most WINDOW_RUNS_MAX runs and WINDOW_BYTES_MAX packed bytes are unacknowledged; one run always may be.
 Law 4: the link is given no more than it takes in a quarter of a second, as far as it has shown: what is urgent is
        behind that much, never behind a window.
+Law 5: before anything is read it is asked what of it is withheld from this peer (`Withholds`). That is passed over
+       until `weigh_again`; where it is not known yet, the log waits for that too, and holds up no other.
 Logs of one lane take turns, READ_ENTRIES_MAX entries at a time, so that a full log does not hold up the others.
 """
 
@@ -38,7 +40,7 @@ from sync.logs import LogId
 from sync.names import Names
 from sync.octets import RemoteProtocolError
 from sync.peer import Peer, PeerLog
-from sync.ranges import Ranges, Span
+from sync.ranges import NOTHING, Ranges, Span
 from sync.refs import LogRef
 from sync.wire import RUN_OVERHEAD_BYTES, Gone, Run, encode
 
@@ -53,7 +55,7 @@ class _Ready(NamedTuple):
     size: int
 
 
-class _Sent(NamedTuple):
+class Sent(NamedTuple):
     """A run under way."""
 
     view: PeerLog
@@ -68,6 +70,10 @@ class _Lane:
     queue: deque[PeerLog] = field(default_factory=deque)
     ready: deque[_Ready] = field(default_factory=deque)
     reads: int = 0
+
+
+Withholds = Callable[[LogId, int, int], Ranges | None]
+"""What of a log's [start, stop) the peer is not to be pushed for now; None: not known yet."""
 
 
 def cut(sizes: Sequence[int], bytes_max: int) -> tuple[int, ...]:
@@ -123,8 +129,10 @@ class Pace:
 class Push:
     """One side's pushing. `pump` after anything changed."""
 
-    def __init__(self, peer: Peer, names: Names, later: Callable[[LogId], bool]) -> None:
+    def __init__(self, peer: Peer, names: Names, later: Callable[[LogId], bool], withholds: Withholds) -> None:
         self.entries_sent = 0
+        self.withheld_unsaid = False
+        """Something is withheld of which the peer has not been told."""
         self.record_bytes_max = 0
         """The peer's; known from its HELLO, before which nothing is queued."""
         self.lanes_open = 0
@@ -134,8 +142,11 @@ class Push:
         self._names = names
         self.later = later
         self._lanes = tuple(_Lane() for _ in range(2 * LANES))  # Of each lane what goes first, and what may wait.
+        self._withholds = withholds
+        self._undecided: dict[LogId, PeerLog] = {}
+        self._passed_over: dict[LogId, PeerLog] = {}
         self._reading: dict[LogId, tuple[_Lane, Span, bool]] = {}
-        self._window: deque[_Sent] = deque()
+        self._window: deque[Sent] = deque()
         self._window_bytes = 0
 
     @property
@@ -151,7 +162,7 @@ class Push:
     @property
     def busy(self) -> bool:
         """Something is left to push."""
-        return any(lane.queue or lane.ready or lane.reads for lane in self._lanes)
+        return bool(self._undecided) or any(lane.queue or lane.ready or lane.reads for lane in self._lanes)
 
     def enqueue(self, view: PeerLog) -> None:
         """If anything of this log is owed, it takes its turn."""
@@ -194,8 +205,18 @@ class Push:
             out.append(Send(encode(Gone(self.name(log), gone))))
         self.enqueue(view)
 
-    def acked(self, runs_done: int, refused: Sequence[int]) -> list[PeerLog]:
-        """The peer has dealt with so many more runs; the logs of which it settled some. Raises RemoteProtocolError."""
+    def weigh_again(self) -> None:
+        """Other things may be withheld now."""
+        undecided, self._undecided = self._undecided, {}
+        passed_over, self._passed_over = self._passed_over, {}
+        for view in passed_over.values():
+            view.put_back(view.withheld.spans)
+            view.withheld = NOTHING
+        for view in (undecided | passed_over).values():
+            self.enqueue(view)
+
+    def acked(self, runs_done: int, refused: Sequence[int]) -> list[Sent]:
+        """The peer has dealt with so many more runs; those that it settled. Raises RemoteProtocolError."""
         if runs_done > len(self._window):
             raise RemoteProtocolError("ack-beyond", f"{runs_done} runs of {len(self._window)}")
         done = [self._window.popleft() for _ in range(runs_done)]
@@ -212,7 +233,7 @@ class Push:
                 sent.view.explicit = True
                 sent.view.put_back(left)
                 self.enqueue(sent.view)
-        return [sent.view for sent in done]
+        return [sent for index, sent in enumerate(done) if index not in bad]
 
     def name(self, log: LogId) -> LogRef:
         """What to call a log in a record that leaves now."""
@@ -234,7 +255,7 @@ class Push:
             view.fork_due = False
             span = (view.fork, view.fork + 1)
         else:
-            span = view.next_todo(entries_max)
+            span = self._next(view, entries_max)
         if span is None:
             view.queued = False
             return
@@ -243,6 +264,25 @@ class Push:
         self._reading[view.log] = lane, span, with_prev
         lane.reads += 1
         out.append(ReadRun(view.log, start, stop, bytes_max, self.run_bytes_max, with_prev))
+
+    def _next(self, view: PeerLog, entries_max: int) -> Span | None:
+        """The next span that may be pushed, as far as it goes."""
+        while (span := view.next_todo(entries_max)) is not None:
+            withheld = self._withholds(view.log, *span)
+            if withheld is None:
+                view.put_back((span,))
+                self._undecided[view.log] = view
+                return None
+            withheld = withheld.minus(view.wanted)
+            if not withheld:
+                return span
+            view.withheld = view.withheld.union(withheld)
+            self._passed_over[view.log] = view
+            self.withheld_unsaid = True
+            if left := withheld.gaps(*span):
+                view.put_back(left[1:])
+                return left[0]
+        return None
 
     def _prepare(
         self, lane: _Lane, view: PeerLog, start: int, prev: bytes | None, packed: tuple[bytes, ...], ends: Sequence[int]
@@ -279,7 +319,7 @@ class Push:
         view.top = max(view.top, stop)
         view.told = view.told.add(start, stop)
         self._peer.gave(view, start, stop)
-        self._window.append(_Sent(view, start, stop, said or start == 0, size))
+        self._window.append(Sent(view, start, stop, said or start == 0, size))
         self._window_bytes += size
         self.entries_sent += len(packed)
         if self.pace.give(size, now):

@@ -27,6 +27,7 @@ from sync.events import (
     Noticed,
     Output,
     PeerSettled,
+    PeerTook,
     ReadRun,
     RecordReceived,
     RunDone,
@@ -38,6 +39,7 @@ from sync.events import (
     TimeCame,
     WakeAt,
     Wanted,
+    Weighed,
 )
 from sync.frontier import Frontier
 from sync.limits import (
@@ -60,8 +62,8 @@ from sync.memory import Memory
 from sync.names import Names
 from sync.octets import VARINT_END
 from sync.peer import Peer, PeerLog
-from sync.push import Push
-from sync.ranges import Ranges
+from sync.push import Push, Withholds
+from sync.ranges import NOTHING, Ranges
 from sync.sharing import Sharing
 from sync.sources import SessionId, Sources
 from sync.taking import Taking
@@ -83,14 +85,15 @@ from sync.wire import (
     Unknown,
     Vector,
     Want,
+    Withheld,
     decode,
     encode,
 )
 
 __all__ = [
     "Session", "Input", "Started", "RecordReceived", "RunRead", "RunDone", "LogsGrew", "Drained", "SourceFree",
-    "Wanted", "TimeCame", "Output", "Send", "ReadRun", "TakeRun", "PeerSettled", "Level", "AskDrained", "Noticed",
-    "WakeAt", "Hangup",
+    "Wanted", "Weighed", "TimeCame", "Output", "Send", "ReadRun", "TakeRun", "PeerSettled", "PeerTook", "Level",
+    "AskDrained", "Noticed", "WakeAt", "Hangup",
 ]  # fmt: skip
 
 
@@ -110,9 +113,11 @@ class Session:
         lanes: int = (1 << LANES) - 1,
         listed: bool = True,
         later: Callable[[LogId], bool] = lambda _: False,
+        withholds: Withholds = lambda _log, _start, _stop: NOTHING,
     ) -> None:
         """`listed`: whether feeds may be named by the organisation's list; not after `list-differs`. `later`: which
-        logs are pushed after all others of their lane.
+        logs are pushed after all others of their lane. `withholds`: what is not to be pushed for now (push.py); asked
+        anew after `Weighed`.
 
         `salt` is the same at both ends and unknown before: of the link. `watched` are the feeds that PeerSettled is
         told of. Sessions that share `sources` have different numbers."""
@@ -125,7 +130,7 @@ class Session:
         self._names = Names(frontier, salt, listed=listed)
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
-        self._push = Push(self._peer, self._names, later)
+        self._push = Push(self._peer, self._names, later, withholds)
         self._wanting = Wanting(self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
         self._taking = Taking()
@@ -178,6 +183,9 @@ class Session:
             if self._held_back:
                 self._let_go(now, out)
             self._push.pump(out, now)
+            if self._push.withheld_unsaid and not self._push.busy:
+                self._push.withheld_unsaid = False
+                out.append(Send(encode(Withheld())))
             self._acknowledge(now, out)
             self._judge_level(out)
             if self._has_to_come or (self._meeting.known and self._sharing.stands_by):
@@ -207,6 +215,8 @@ class Session:
                 self._wanting.want(event)
                 if self._meeting.hello is not None:
                     self._wanting.ask(self._meeting.agreed_lanes, out)
+            case Weighed():
+                self._push.weigh_again()
             case TimeCame():
                 self._wake = None
                 if self._has_to_come and self._sharing.stalled(now):
@@ -249,6 +259,8 @@ class Session:
                         self._sharing.told.add(view.log)
             case Gone(ref, seqs):
                 self._noted(self._peer.excuse(self._resolve(ref), seqs), out)
+            case Withheld():
+                self._peer.withholds()
             case Want(ref, seqs):
                 self._want(self._resolve(ref), seqs, out)
             case Stop(refs):
@@ -333,7 +345,8 @@ class Session:
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
         taken = self._push.acked(ack.runs_done, ack.refused)
-        out.extend(PeerSettled(view.log, view.holds) for view in taken if view.log.feed in self._watched)
+        out.extend(PeerSettled(sent.view.log, sent.view.holds) for sent in taken if sent.view.log.feed in self._watched)
+        out.extend(PeerTook(sent.view.log, sent.start, sent.stop) for sent in taken if sent.view.log.lane)
         meeting = self._meeting
         if ack.advance:
             self._heard_acks += 1

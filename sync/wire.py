@@ -1,4 +1,4 @@
-"""Records of the reconciliation protocol, version 2: values here, bytes on the wire. README.md has them byte by byte.
+"""Records of the reconciliation protocol, version 3: values here, bytes on the wire. README.md has them byte by byte.
 
 Law 1: decode of any bytes is one Record or RemoteProtocolError. Law 2: decode(encode(record)) == record.
 A record never says more than its type allows: bytes left over are an error.
@@ -42,14 +42,15 @@ from sync.refs import HASH_BYTES, Listed, LogRef, Tagged, pack_ref, read_ref
 
 __all__ = [
     "Ack", "Ask", "Check", "Gone", "Hello", "Listed", "LogId", "LogRef", "Record", "RemoteProtocolError", "Run",
-    "Sketch", "Sketched", "State", "States", "Stop", "Tagged", "Unknown", "Vector", "Want", "decode", "encode",
+    "Sketch", "Sketched", "State", "States", "Stop", "Tagged", "Unknown", "Vector", "Want", "Withheld", "decode",
+    "encode",
 ]  # fmt: skip
 
-WIRE_VERSION: Final = 2
+WIRE_VERSION: Final = 3
 CHECK_ROOT_BYTES: Final = 2
 RUN_OVERHEAD_BYTES: Final = 96  # A RUN beside its packed entries: type, names, seq, prev and eight lengths, at most.
 
-HELLO, STATES, RUN, ACK, GONE, WANT, STOP, ASK, SKETCH, SKETCHED, VECTOR, CHECK = range(12)
+HELLO, STATES, RUN, ACK, GONE, WANT, STOP, ASK, SKETCH, SKETCHED, VECTOR, CHECK, WITHHELD = range(13)
 
 
 class Remembered(NamedTuple):
@@ -143,6 +144,11 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """What you lack of that which I have told you, but in lane 0, will not come from me for now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Want:
     """Push these, or, if none are named, go on with this log after a STOP."""
 
@@ -181,7 +187,7 @@ class Sketched:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A record type that version 2 does not have."""
+    """A record type that version 3 does not have."""
 
     kind: int
 
@@ -196,7 +202,9 @@ class Check:
     """4 B, logs.chain now."""
 
 
-Spoken: TypeAlias = Check | Hello | States | Vector | Run | Ack | Gone | Want | Stop | Ask | Sketch | Sketched
+Spoken: TypeAlias = (
+    Check | Hello | States | Vector | Run | Ack | Gone | Withheld | Want | Stop | Ask | Sketch | Sketched
+)
 Record: TypeAlias = Spoken | Unknown
 
 _REMEMBERS, _DELTA, _HOLD = 1, 2, 4
@@ -232,6 +240,8 @@ def encode(record: Spoken) -> bytes:
             return _head(STOP) + b"".join(map(pack_ref, logs))
         case Ask():
             return _head(ASK)
+        case Withheld():
+            return _head(WITHHELD)
         case Sketch(symbols):
             return _head(SKETCH) + symbols
         case Sketched(count, given_up, hashes):
@@ -311,6 +321,10 @@ def decode(data: bytes, *, bytes_max: int) -> Record:
             check = Check(octets.take(CHECK_ROOT_BYTES), octets.take(CHAIN_BYTES))
             octets.end()
             return check
+        case 12:
+            _only(flags, 0)
+            octets.end()
+            return Withheld()
         case 0:
             return _hello(octets, flags)
         case kind:

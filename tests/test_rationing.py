@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import string
-from itertools import combinations
+from itertools import combinations, pairwise
 
-from beepmesh.carrying import GIFTS
+from beepmesh.carrying import GIFT_MEETINGS, GIFTS
 from beepmesh.crypto.seal import crowd_of_body
 from beepmesh.messages.entry import Entry
-from beepmesh.messages.lifetimes import LANE_LATER
-from beepmesh.trust.crowds import is_in
+from beepmesh.messages.lifetimes import LANE_LATER, LANE_MESSAGES, LANE_URGENT
 from sync.logs import LogId
 from tests.engines import EngineNode, Mesh
 
@@ -27,10 +26,10 @@ class Valley:
         for one, other in combinations(self.mesh.nodes, 2):
             self.meet(one, other)
         self.author.send(self.reader.name, text)
-        self.log = LogId(self.author.home.identity.feed, LANE_LATER)
-        crowd = int.from_bytes(crowd_of_body(self.held(self.author)[0].body or b"")) if len(text) > 9_999 else 0
-        org = self.author.home.identity.org
-        self.crowd = [node for node in self.others if is_in(node.device, crowd, org)]
+        self.log = LogId(self.author.home.identity.feed, LANE_LATER if text == LARGE else LANE_MESSAGES)
+        crowd = int.from_bytes(crowd_of_body(self.held(self.author)[0].body or b""))
+        crowds = self.author.home.roster.crowds()
+        self.crowd = [node for node in self.others if crowds.has(crowd, node.device)]
         self.strangers = [node for node in self.others if node not in self.crowd]
 
     def meet(self, one: EngineNode, other: EngineNode, hours: float = 0.0) -> int:
@@ -49,12 +48,26 @@ class Valley:
         return [node.name for node in self.mesh.nodes if self.held(node)]
 
 
-def test_small_mail_goes_to_everybody_and_asks_nothing() -> None:
+def test_urgent_mail_goes_to_everybody_and_asks_nothing() -> None:
+    valley = Valley()
+    valley.author.send(valley.reader.name, "The ford is deep.", priority="urgent")
+    log = LogId(valley.author.home.identity.feed, LANE_URGENT)
+    valley.meet(valley.author, valley.strangers[0])
+    for giver, taker in pairwise(valley.strangers):
+        valley.meet(giver, taker)
+    assert len(valley.strangers[-1].held(log)) == len(valley.author.held(log))
+
+
+def test_small_mail_spreads_with_the_meetings_that_pass() -> None:
     valley = Valley("The ford is deep.")
-    log = LogId(valley.author.home.identity.feed, 1)
-    valley.meet(valley.author, valley.others[0])
-    valley.meet(valley.others[0], valley.others[1])
-    assert valley.others[1].held(log)
+    carrier, *others = valley.strangers
+    for _ in range(3):
+        valley.meet(carrier, valley.crowd[0], hours=1)
+    valley.meet(valley.author, carrier, hours=1)
+    for _ in range(2):
+        for other in others:
+            valley.meet(carrier, other)
+    assert 0 < sum(bool(valley.held(other)) for other in others) <= 2 * len(others) // GIFT_MEETINGS + 1
 
 
 def test_large_mail_reaches_its_reader_through_a_stranger() -> None:

@@ -1,7 +1,7 @@
 """The envelope: one payload sealed to some devices, so that only they learn it and who wrote it.
 
-    body   = kind 0x01 | suite 0x02 | com 16 | crowd 2 | n 1 | n slots
-           | AEAD(KDF(CEK, "beepmesh/body/1"), nonce 0, payload, ad)         crowd: in lane 2 only
+    body   = kind 0x01 | suite 0x03 | com 16 | crowd 2 | n 1 | n slots
+           | AEAD(KDF(CEK, "beepmesh/body/1"), nonce 0, payload, ad)         crowd: not in lane 0
     slot   = 0x00 | week 1 | HPKE(prekey, info, init) 1,248 | AEAD(KDF(mk0, com), nonce 0, CEK, ad) 48       1,298 B
            | 0x01 | tag 8 | wrapped CEK 48    reserved for chains: skipped here, so that it may stand beside the others
     init   = sender device id 16 | root 32 | signature 64
@@ -61,7 +61,7 @@ from beepmesh.crypto.primitives import (
 from beepmesh.errors import Refused
 
 KIND: Final = 0x01
-SUITE: Final = 0x02
+SUITE: Final = 0x03
 WRAPS_MAX: Final = 24  # 31 kB of slots; more recipients are more entries of one message.
 HINT_BYTES: Final = 4  # One false alarm in 4,000 million for each pair of entry and known device.
 HINTS_A_BLOCK: Final = 8  # What one KDF output holds.
@@ -69,7 +69,7 @@ ID_BYTES: Final = 16
 COMMIT_BYTES: Final = 16
 TOKEN_BYTES: Final = 16
 HEAD_BYTES: Final = 3 + COMMIT_BYTES
-CROWD_LANE: Final = 2  # Large mail is rationed there, and says towards whom it should be carried: trust/crowds.py.
+URGENT_LANE: Final = 0  # It goes to everybody. In others mail says towards whom it is to be carried: trust/crowds.py.
 CROWD_BYTES: Final = 2
 CROWD_END: Final = HEAD_BYTES - 1 + CROWD_BYTES  # Of a body, so much shows it.
 INIT_BYTES: Final = ID_BYTES + KEY_BYTES + SIGNATURE_BYTES
@@ -147,7 +147,7 @@ def seal(
 ) -> tuple[bytes, bytes]:
     """(hints, body) for the entry that will stand at feed, lane, seq; hints and slots in the recipients' order.
 
-    `crowd`: 2 B where the lane is CROWD_LANE, else none."""
+    `crowd`: 2 B, but none in URGENT_LANE."""
     assert len(crowd) == _crowd_bytes(lane)
     assert 1 <= len(recipients) <= WRAPS_MAX
     assert len({recipient.device for recipient in recipients}) == len(recipients)
@@ -210,14 +210,14 @@ def face_of(token: bytes) -> bytes:
 
 
 def crowd_of_body(body: bytes) -> bytes:
-    """The 2 B by which an entry of CROWD_LANE is carried; none if its body is no envelope."""
+    """The 2 B by which an entry of another lane than URGENT_LANE is carried; none if its body is no envelope."""
     if len(body) < CROWD_END or body[0] != KIND or body[1] != SUITE:
         return b""
     return body[HEAD_BYTES - 1 : CROWD_END]
 
 
 def _crowd_bytes(lane: int) -> int:
-    return CROWD_BYTES if lane == CROWD_LANE else 0
+    return 0 if lane == URGENT_LANE else CROWD_BYTES
 
 
 def _parts(body: bytes, index: int, head_bytes: int) -> tuple[bytes, bytes, bytes]:

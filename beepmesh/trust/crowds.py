@@ -1,56 +1,78 @@
-"""Crowds: towards whom large mail should be carried, told so coarsely that no carrier learns for whom it is.
+"""Crowds: towards whom mail should be carried, told so coarsely that no carrier learns for whom it is.
 
-Large mail cannot be given to everybody, so its carriers must know where it leads. Its envelope names a crowd: all
-devices whose ids, hashed, begin with the same bits. Its author takes as many bits as leave at least CROWD_MIN devices
-in the recipient's crowd (k-anonymity; Sweeney 2002). A device is in the same crowds for ever: if they changed, whoever
-wrote to one person day by day would be found out by what the crowds have in common.
+What cannot be given to everybody needs carriers who know where it leads. Its envelope names a crowd: the devices whose
+places begin with the same bits, in as many bits as leave CROWD_MIN devices or more (k-anonymity; Sweeney 2002). A place
+begins with the department, for those who work together are met together: with crowds of neighbours mail between
+cut-off villages finds its way, with crowds from everywhere a third of it does not (beepmesh/README.md, Decisions). A
+device keeps its place as long as its department: if crowds changed, whoever wrote to one person day by day would be
+found out by what they have in common.
 
-    crowd = 2 B, big-endian: 1 << bits | the first bits of SHA-256("beepmesh/crowd/1" | org id 16 | device id 16)
+    place = 15 bits: the first 7 of H(department), the first 8 of H(device id)
+            H(data) = SHA-256("beepmesh/crowd/2" | organisation id 16 | data)
+    crowd = 2 B, big-endian: 1 << bits | the first bits of the place
 
 0 means nobody in particular: what is for several devices. A crowd of fewer bits holds all those that begin with it.
+Where there are few devices, all of them are one crowd: there is little to spare, and nobody's mail is told apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import lru_cache
+from bisect import bisect_left
+from collections.abc import Mapping
 from hashlib import sha256
-from math import log2
 from typing import Final
 
 CROWD_MIN: Final = 3
-BITS_MAX: Final = 15
+FEW: Final = 8  # So many devices are not divided.
 NOBODY: Final = 0
+EVERYBODY: Final = 1
 
-_LABEL: Final = b"beepmesh/crowd/1"
-
-
-def crowd_of(device: bytes, bits: int, org: bytes) -> int:
-    """The crowd of so many bits that the device is in."""
-    assert 0 <= bits <= BITS_MAX
-    return 1 << bits | _place(device, org) >> (BITS_MAX - bits)
+_DEPARTMENT_BITS: Final = 7
+_DEVICE_BITS: Final = 8
+PLACE_BITS: Final = _DEPARTMENT_BITS + _DEVICE_BITS
+_LABEL: Final = b"beepmesh/crowd/2"
 
 
-def bits_for(devices: int) -> int:
-    """The bits of crowds that hold about CROWD_MIN of so many devices on average."""
-    return min(max(round(log2(max(devices, 1) / CROWD_MIN)), 0), BITS_MAX)
+class Crowds:
+    """Those of one organisation, as far as its devices are known."""
 
+    def __init__(self, org: bytes, departments: Mapping[bytes, str]) -> None:
+        """`org` 16 B; `departments`: of each device (16 B)."""
+        begins = {
+            department: _bits(_DEPARTMENT_BITS, org, department.encode()) for department in set(departments.values())
+        }
+        self._places = {
+            device: begins[department] << _DEVICE_BITS | _bits(_DEVICE_BITS, org, device)
+            for device, department in departments.items()
+        }
+        self._in_order = sorted(self._places.values())
+        self._of: dict[int, int] = {}
 
-def crowd_for(device: bytes, devices: Collection[bytes], org: bytes) -> int:
-    """What to write on mail for that device, one of `devices`: a crowd of at least CROWD_MIN of them, or of all."""
-    here = _place(device, org)
-    differing = sorted((_place(other, org) ^ here).bit_length() for other in devices)  # Low bits, all above are alike.
-    least = BITS_MAX - differing[CROWD_MIN - 1] if len(differing) >= CROWD_MIN else 0
-    return crowd_of(device, min(least, bits_for(len(devices))), org)
+    def of(self, device: bytes) -> int:
+        """What to write on mail for that device: the narrowest crowd of CROWD_MIN devices or more that it is in."""
+        place = self._places.get(device)
+        if place is None or len(self._places) <= FEW:
+            return EVERYBODY
+        crowd = self._of.get(place)
+        if crowd is None:
+            crowd = self._of[place] = self._narrowest(place)
+        return crowd
 
+    def has(self, crowd: int, device: bytes) -> bool:
+        """Whether the device, known or not, is in the crowd; nobody is in a number that is none."""
+        place = self._places.get(device)
+        return crowd == EVERYBODY or (is_crowd(crowd) and place is not None and holds(crowd, 1 << PLACE_BITS | place))
 
-def is_in(device: bytes, crowd: int, org: bytes) -> bool:
-    """Whether the device is in the crowd; nobody is in a number that is none."""
-    return is_crowd(crowd) and crowd_of(device, crowd.bit_length() - 1, org) == crowd
+    def _narrowest(self, place: int) -> int:
+        """Those who share most bits with a place stand beside it in the order of places."""
+        at = bisect_left(self._in_order, place)
+        near = self._in_order[max(at - CROWD_MIN, 0) : at + CROWD_MIN]
+        differing = sorted((other ^ place).bit_length() for other in near)  # Low bits; all above are alike.
+        return (1 << PLACE_BITS | place) >> differing[CROWD_MIN - 1]
 
 
 def is_crowd(number: int) -> bool:
-    return 0 < number < 1 << (BITS_MAX + 1)
+    return 0 < number < 1 << (PLACE_BITS + 1)
 
 
 def holds(wide: int, narrow: int) -> bool:
@@ -59,6 +81,5 @@ def holds(wide: int, narrow: int) -> bool:
     return more >= 0 and narrow >> more == wide
 
 
-@lru_cache(maxsize=16_384)
-def _place(device: bytes, org: bytes) -> int:
-    return int.from_bytes(sha256(_LABEL + org + device).digest()[:2]) >> 1
+def _bits(count: int, org: bytes, data: bytes) -> int:
+    return sha256(_LABEL + org + data).digest()[0] >> (8 - count)

@@ -37,11 +37,13 @@ from beepmesh.crypto.certificates import (
     check_feed,
     check_registrar,
     check_revocation,
+    public_id,
 )
 from beepmesh.crypto.names import ROLES, covers
 from beepmesh.crypto.prekeys import PrekeyBundle, check, decode_bundle, newest
 from beepmesh.errors import Refused
 from beepmesh.trust import facts
+from beepmesh.trust.crowds import Crowds
 from beepmesh.trust.facts import Fact
 from beepmesh.trust.held import Dated, Held, Said, age, earliness, start, top
 from beepmesh.trust.listing import Listing, page_of
@@ -109,6 +111,7 @@ class Roster:
         self._judged: _Judgement | None = None
         self._standing: dict[bytes, dict[bytes, Held[DeviceCertificate]]] = {}  # by person and device
         self._listed: tuple[bytes, ...] | None = None
+        self._crowds: Crowds | None = None
         self._people: list[Person] | None = None
         self._trusted_s: int | None = None
         self._is_shared = False
@@ -140,7 +143,17 @@ class Roster:
         """The ids of all devices that `device` knows, sorted."""
         if self._listed is None:
             self._listed = tuple(sorted(device for device in self._devices if self.device(device) is not None))
+            self._crowds = None
         return self._listed
+
+    def crowds(self) -> Crowds:
+        """The crowds of all `devices`, as mail is carried towards them."""
+        devices = self.devices()
+        if self._crowds is None:
+            certificates = [certificate for device in devices if (certificate := self.device(device)) is not None]
+            departments = {certificate.device: certificate.department for certificate in certificates}
+            self._crowds = Crowds(public_id(self._root_public), departments)
+        return self._crowds
 
     def devices_of(self, person: bytes) -> list[DeviceCertificate]:
         """The person's devices that are not revoked, the newest certificate first."""

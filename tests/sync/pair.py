@@ -28,6 +28,7 @@ from sync.session import (
     Noticed,
     Output,
     PeerSettled,
+    PeerTook,
     ReadRun,
     RecordReceived,
     RunDone,
@@ -229,7 +230,7 @@ class End:
                     self.hangup = reason
                 case Noticed(reason):
                     self.noticed.append(reason)
-                case PeerSettled():
+                case PeerSettled() | PeerTook():
                     pass
                 case _:
                     assert_never(output)
