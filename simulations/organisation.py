@@ -6,7 +6,7 @@ taught to one roster, which each node forks; they stand in nobody's log, as if t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -39,12 +39,19 @@ class Organisation:
     """Which device writes each message feed, as whoever has written to each other knows."""
 
 
-def enrolled(simulation: Simulation, count: int) -> Organisation:
-    """An organisation of that many devices, one a person, with prekeys made when the trace begins."""
+def enrolled(simulation: Simulation, departments: Sequence[str]) -> Organisation:
+    """A device for each of these departments, one a person, with prekeys made when the trace begins.
+
+    The first is the founder's. He belongs to the whole organisation, whatever department stands in his place.
+    """
     entropy = simulation.random("organisation").randbytes
     joined_s = EPOCH_S - ENROLLED_S
     founder = found(NAME, person_name(0), joined_s, entropy)
-    members = [founder, *(_admitted(founder, person_name(number), joined_s, entropy) for number in range(1, count))]
+    others = enumerate(departments[1:], 1)
+    members = [
+        founder,
+        *(_admitted(founder, person_name(number), department, joined_s, entropy) for number, department in others),
+    ]
     roster = Roster(founder.root_public)
     identities = tuple(_introduced(identity, roster, entropy) for identity in members)
     pages = due(roster.feed_list, roster.devices(), roster.message_feeds(), EPOCH_S // DAY_S)
@@ -66,8 +73,9 @@ def person_name(number: int) -> str:
 _STATED: Final = ("device certificate", "prekeys")  # What stands in a control log before anything else.
 
 
-def _admitted(founder: Identity, name: str, now_s: int, entropy: Entropy) -> Identity:
-    ticket = new_ticket(founder, Offer(("field",), ""), now_s=now_s, expires_s=now_s + DAY_S, entropy=entropy)
+def _admitted(founder: Identity, name: str, department: str, now_s: int, entropy: Entropy) -> Identity:
+    offer = Offer(("field",), department)
+    ticket = new_ticket(founder, offer, now_s=now_s, expires_s=now_s + DAY_S, entropy=entropy)
     keys = JoinKeys.generate(entropy)
     asked = check_request(request(keys, name, ticket.id), ticket.id)
     granted = grant(founder, ticket, asked, now_s=now_s, trusted_s=now_s, entropy=entropy)

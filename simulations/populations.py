@@ -57,6 +57,7 @@ def populate(simulation: Simulation, setting: Stage, outcome: Outcome, noted: No
         simulation,
         setting.trace.nodes,
         deliver=lambda delivery: outcome.deliveries.append(delivery),  # The list may be exchanged.
+        departments=setting.departments,
         store_bytes=plan.store_bytes,
         skew_s=skews,
         others=makers,

@@ -14,6 +14,7 @@ from simulations.engine import Simulation
 from simulations.plan import Faults, Plan
 from simulations.radio import Radio
 from simulations.sources import contacts_of, messages_of
+from simulations.teams import departments
 from simulations.traces import Trace
 from simulations.windows import Absence, regular, with_windows, without
 from simulations.workload import Message, load_uplinks
@@ -30,6 +31,8 @@ class Stage:
     plan: Plan
     trace: Trace
     """As it happens: who is off meets nobody, and uplinks are there at their times."""
+    departments: tuple[str, ...]
+    """By node. Made of the contacts as they were planned; who turns out hostile is in one like everybody."""
     messages: tuple[Message, ...]
     """In the order in which they are written; none of hostile nodes or to them, nor of or to one who is out by then."""
     radio: Radio
@@ -61,14 +64,14 @@ class Stage:
 def stage(plan: Plan) -> Stage:
     """Raises Usage where the plan does not fit its own trace, and BadFile."""
     chance = Simulation(plan.seed)
-    trace = contacts_of(plan.trace, chance.random("contacts"))
+    planned = contacts_of(plan.trace, chance.random("contacts"))
     faults = plan.faults
     named = [off.node for off in faults.off] + [gone.node for gone in faults.revoked]
     named += [node for link in plan.uplinks for node in (link.a, link.b)]
     for node in named:
-        if node >= trace.nodes:
-            raise Usage(f"The plan speaks of node {node}, but its trace has the nodes 0 to {trace.nodes - 1}.")
-    trace, uplinks = _with_uplinks(plan, trace)
+        if node >= planned.nodes:
+            raise Usage(f"The plan speaks of node {node}, but its trace has the nodes 0 to {planned.nodes - 1}.")
+    trace, uplinks = _with_uplinks(plan, planned)
     reboots = _reboots(faults, trace, chance)
     off = [Absence(each.from_h * HOUR_S, each.to_h * HOUR_S, each.node) for each in faults.off]
     hostile = _hostile(faults, trace.nodes, chance)
@@ -84,6 +87,7 @@ def stage(plan: Plan) -> Stage:
     return Stage(
         plan=plan,
         trace=without(trace, [*off, *reboots]),
+        departments=departments(planned),
         messages=messages,
         radio=_radio(plan),
         uplinks=uplinks,

@@ -40,13 +40,16 @@ class World:
         nodes: int,
         *,
         deliver: Callable[[Delivery], None],
+        departments: Sequence[str] = (),
         store_bytes: int | None = None,
         skew_s: Mapping[int, float] | None = None,
         others: Mapping[int, MakeNode] | None = None,
     ) -> None:
-        """`skew_s`: by node, how far its clock is ahead. `others`: by node, who is there in place of an honest one."""
+        """All by node. `departments`: without them, everybody belongs to the whole organisation. `skew_s`: how far its
+        clock is ahead. `others`: who is there in place of an honest one.
+        """
         self.simulation = simulation
-        self.organisation = enrolled(simulation, nodes)
+        self.organisation = enrolled(simulation, departments or ("",) * nodes)
         self.letters = Letters(nodes)
         self.store_bytes = store_bytes
         self._deliver = deliver

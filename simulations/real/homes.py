@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -38,13 +38,16 @@ def folder_of_homes() -> Iterator[Path]:
         yield Path(folder)
 
 
-def acquainted(folder: Path, names: list[str]) -> list[Path]:
-    """A home for each name; the first is the founder's. Everybody holds everybody's certificate and prekeys."""
+def acquainted(folder: Path, names: Sequence[str], departments: Sequence[str]) -> list[Path]:
+    """A home for each name, in the department of its place. Everybody holds everybody's certificate and prekeys.
+
+    The first is the founder's. He belongs to the whole organisation, whatever department stands in his place.
+    """
     paths = [folder / name for name in names]
     now_ms = time.time_ns() // 1_000_000
     with Home.found(paths[0], ORGANISATION, names[0], None, now_ms - _AGE_MS) as founder:
-        for path, name in zip(paths[1:], names[1:], strict=True):
-            with admit(founder, path, name, now_ms=now_ms - _AGE_MS) as home:
+        for path, name, department in zip(paths[1:], names[1:], departments[1:], strict=True):
+            with admit(founder, path, name, now_ms=now_ms - _AGE_MS, department=department) as home:
                 carry(home, founder, now_ms)
         list_feeds(founder, now_ms)
         for path in paths[1:]:

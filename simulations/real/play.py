@@ -24,6 +24,7 @@ from beepmesh.demo.device import NotSeen, until
 from beepmesh.demo.hosts import NetworkHosts
 from simulations.outcome import Delivery
 from simulations.real.homes import acquainted, folder_of_homes
+from simulations.teams import departments
 from simulations.traces import Contact, Trace
 from simulations.workload import EVERYBODY, Message
 from simulations.world import LETTERS, PART_BYTES_MAX, PRIORITIES
@@ -100,7 +101,8 @@ class _Stage:
             self._hosts.disconnect(self._names[a], self._names[b])
 
     def start(self) -> None:
-        for name, home in zip(self._names, acquainted(self._folder, self._names), strict=True):
+        homes = acquainted(self._folder, self._names, departments(self._trace))
+        for name, home in zip(self._names, homes, strict=True):
             with self._said_by(name).open("w") as said:
                 argv = [sys.executable, "-m", "simulations.real.process", str(home), "lan"]
                 process = self._hosts.popen(name, argv, cwd=_ROOT, stdin=subprocess.PIPE, stdout=said)

@@ -12,6 +12,7 @@ from functools import partial
 from simulations.engine import Simulation
 from simulations.outcome import Outcome
 from simulations.radio import Medium, Radio
+from simulations.teams import departments
 from simulations.traces import Contact, Trace
 from simulations.workload import Message
 from simulations.world import World
@@ -21,7 +22,7 @@ def simulate(trace: Trace, messages: Iterable[Message], radio: Radio, speed: flo
     """The product on the simulator, from the beginning of the trace to its end; everything in seconds of the trace."""
     simulation = Simulation(seed)
     outcome = Outcome("simulated", trace.name, seed, trace.nodes, trace.duration)
-    world = World(simulation, trace.nodes, deliver=outcome.deliveries.append)
+    world = World(simulation, trace.nodes, deliver=outcome.deliveries.append, departments=departments(trace))
     fast = Radio(radio.name, radio.bytes_per_s * speed, radio.setup_s / speed, exclusive=radio.exclusive)
     contacts = (Contact(start / speed, stop / speed, a, b) for start, stop, a, b in trace.contacts)
     medium = Medium(simulation, world.hosts, contacts, fast)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from beepmesh.demo.device import NotSeen
+from beepmesh.home import Home
 from simulations.bound import flood
+from simulations.engine import Simulation
+from simulations.organisation import Organisation, enrolled, person_name
 from simulations.outcome import Delivery
 from simulations.radio import Radio
 from simulations.real.__main__ import main
 from simulations.real.agree import agreement
-from simulations.real.homes import PLACE, folder_of_homes
+from simulations.real.homes import PLACE, acquainted, folder_of_homes
 from simulations.real.mules import DURATION_S, NODES, SEED, mules, workload
 from simulations.real.play import NODES_MAX, play
 from simulations.real.simulated import simulate
+from simulations.teams import departments
 from simulations.traces import Contact, Trace
 from simulations.workload import EVERYBODY, Message
 from simulations.world import PART_BYTES_MAX
@@ -81,6 +87,24 @@ def test_homes_of_a_player_that_was_killed_are_removed_by_the_next_one() -> None
         assert not left.exists()
         assert mine.exists()
     assert not mine.exists()
+
+
+def test_homes_are_in_the_departments_that_the_simulator_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Organisation] = []
+
+    def noted(simulation: Simulation, wanted: Sequence[str]) -> Organisation:
+        made.append(enrolled(simulation, wanted))
+        return made[0]
+
+    monkeypatch.setattr("simulations.world.enrolled", noted)
+    silent = replace(mules(SEED), contacts=mules(SEED).contacts[:12])
+    simulate(silent, [], Radio("cable", 20_000, setup_s=4, exclusive=False), speed=10)
+    simulated = {person_name(n): one.department for n, one in enumerate(made[0].identities)}
+    paths = acquainted(tmp_path, list(simulated), departments(silent))
+    for path in paths[0], paths[-1]:
+        with Home.open(path) as home:
+            assert {person.name: person.department for person in home.roster.people()} == simulated
+    assert len(set(simulated.values())) > 2
 
 
 def test_more_nodes_than_a_machine_can_bear_are_refused() -> None:

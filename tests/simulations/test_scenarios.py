@@ -9,10 +9,15 @@ import pytest
 
 from beepmesh.errors import Usage
 from simulations import jobs, scenario
+from simulations.engine import Simulation
 from simulations.jobs import Job, perform
 from simulations.marks import Mark, Verdict, read_marks
+from simulations.outcome import Outcome
+from simulations.populations import populate
 from simulations.scenario import find, load, read_plan
 from simulations.staging import stage
+from simulations.teams import departments
+from simulations.world import World
 
 ALL = scenario.names()
 SMOKE = [name for name in ALL if find(name).smoke]
@@ -104,6 +109,26 @@ def test_hostile_nodes_are_a_share_write_nothing_of_the_workload_and_are_not_cou
     assert 0 not in staged.hostile
     assert not [m for m in staged.messages if m.src in staged.hostile or m.dst in staged.hostile]
     assert not [c for c in staged.trustworthy.contacts if c.a in staged.hostile or c.b in staged.hostile]
+
+
+FAULTS = "[faults]\nhostile_share = 0.25\nreboots_a_day = 3\n[[faults.off]]\nnode = 1\nfrom_h = 0\nto_h = 300\n"
+
+
+def test_departments_are_made_of_the_contacts_before_anything_goes_wrong(tmp_path: Path) -> None:
+    as_planned = stage(load(_written(tmp_path, HEAD)).plan)
+    staged = stage(load(_written(tmp_path, HEAD + FAULTS)).plan)
+    assert staged.trace != as_planned.trace
+    assert staged.departments == as_planned.departments == departments(as_planned.trace)
+    assert len(set(staged.departments)) > 2
+
+
+def test_everybody_of_a_run_is_in_his_department_hostile_or_not(tmp_path: Path) -> None:
+    staged = stage(load(_written(tmp_path, HEAD + FAULTS)).plan)
+    outcome = Outcome("beepmesh", "own", 1, staged.trace.nodes, staged.trace.duration)
+    world = populate(Simulation(1), staged, outcome)
+    assert isinstance(world, World)
+    found = [identity.department for identity in world.organisation.identities]
+    assert found == ["", *staged.departments[1:]]
 
 
 def test_a_mark_is_held_up_to_its_limit_and_missed_without_its_figure() -> None:

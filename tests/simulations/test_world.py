@@ -65,6 +65,15 @@ def test_a_message_goes_by_hand_and_is_delivered_where_it_is_for() -> None:
     assert [record.transmissions for record in scene.records] == [1.0, 1.0, 1.0]
 
 
+def test_members_are_in_their_departments_and_the_founder_belongs_to_all() -> None:
+    simulation = Simulation(1)
+    belongs = ("Team 0", "Team 0", "Team 1", "Team 0")
+    world = World(simulation, 4, deliver=lambda _: None, departments=belongs)
+    assert [identity.department for identity in world.organisation.identities] == ["", *belongs[1:]]
+    known = {person.name: person.department for person in world.organisation.roster.people()}
+    assert known == {"person 0": "", "person 1": "Team 0", "person 2": "Team 1", "person 3": "Team 0"}
+
+
 def test_a_broadcast_reaches_everybody_once() -> None:
     scene = Scene(3, [Contact(10.0, 60.0, 0, 1), Contact(100.0, 160.0, 1, 2)], [message(1, 1, EVERYBODY)])
     assert scene.reached == {(1, 0): 1, (1, 2): 1}
