@@ -224,9 +224,9 @@ class Engine:
             return [ProveRuns(offers)]
         if self._proving:
             return []
-        pending, self._pending = self._pending, Pending()
-        if pending.empty:
+        if self._pending.empty:
             return []
+        pending, self._pending = self._pending, Pending()
         pending.memories = {**self._talks.memories(self._now), **pending.memories}
         pending.counts += self._uncounted
         self._uncounted.clear()
@@ -279,13 +279,12 @@ class Engine:
             self._pending.memories.update((kept,))
 
     def _to_session(self, link: LinkId, event: SessionInput, now: float) -> list[Output]:
-        if link not in self._talks:
+        talk = self._talks.get(link)
+        if talk is None:
             return []
-        talk = self._talks[link]
-        if talk.session is None:
-            talk.early.append(event)
-            return []
-        return [*self._perform(link, talk, talk.session.handle(event, now), now), *self._shared(now)]
+        orders = talk.handle(event, now)
+        outputs = self._perform(link, talk, orders, now) if orders else []
+        return outputs + self._shared(now) if self._talks.has_due else outputs
 
     def _shared(self, now: float) -> list[Output]:
         """Sessions hear which logs are theirs to receive, since another one's peer has given all or is gone."""
@@ -470,8 +469,9 @@ class Engine:
         if any(log.lane == LANE_URGENT for log in states):
             for link in self._links.revoked:
                 outputs += self._close(link, "certificate-revoked")
+        grew = LogsGrew(tuple(before))
         for link in self._talks.before_due() if before else ():
-            outputs += self._to_session(link, LogsGrew(tuple(before)), now)
+            outputs += self._to_session(link, grew, now)
         return outputs + self._shared(now)
 
     def _is_news(self, log: LogId, state: LogState) -> bool:

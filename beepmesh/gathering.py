@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
-from typing import Final
+from dataclasses import dataclass, field
 
 from beepmesh.intake import Taken
 from beepmesh.messages.entry import Entry
@@ -48,8 +47,23 @@ class Pending:
 
     @property
     def empty(self) -> bool:
-        # Asked after every event, and mostly true: gathering a batch to compare it took 6 % of a relay's time.
-        return not any(getattr(self, name) for name in _NAMES)
+        # Asked after every event, and mostly true: gathering a batch to compare it took 6 % of a relay's time, going
+        # through the fields by their names 3 %.
+        return not (
+            self.entries
+            or self.facts
+            or self.payloads
+            or self.outbox
+            or self.forks
+            or self.pending_add
+            or self.pending_remove
+            or self.peer_settled
+            or self.counts
+            or self.proved
+            or self.mended
+            or self.memories
+            or self.tokens
+        )
 
     def add(self, letter: Letter) -> None:
         """Something was opened."""
@@ -77,6 +91,3 @@ class Pending:
             memories=tuple(self.memories.items()),
             tokens=tuple(self.tokens),
         )
-
-
-_NAMES: Final = tuple(item.name for item in fields(Pending))

@@ -13,17 +13,20 @@ Law 3: whatever is wrong with what was remembered leads to the form that needs n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
 from sync.limits import (
     LANES,
+    LOGS_MAX,
+    PUSHED_LANES,
     SPANS_MAX,
     SYMBOL_BYTES,
     SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
 )
-from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, leaf, root, view_digest
+from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, leaf, reconciled, root, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
@@ -98,6 +101,18 @@ class Meeting:
     @property
     def known(self) -> bool:
         return self.open_lanes == LANES
+
+    def memory(self) -> Memory | None:
+        """What is to be kept of the peer; None where it is not known, or is too much to be worth it."""
+        frontier, hello = self._frontier, self.hello
+        if not self.known or hello is None or PUSHED_LANES & ~self.agreed_lanes:
+            return None  # Of lanes that were not spoken of there is nothing to keep, and a root speaks of all.
+        logs = [*self._peer.differing(), *frontier.since(frontier.upto)]
+        if len(logs) > LOGS_MAX:
+            return None
+        views = {log: self._peer.holds(log) for log in logs if reconciled(log)}
+        memory = Memory(hello.epoch, self.heard, self.confirmed, frontier.upto, hello.known, b"", views)
+        return replace(memory, digest=view_digest(frontier.view_of(memory)))
 
     # HELLO.
 

@@ -137,6 +137,7 @@ class Push:
         self._reading: dict[LogId, tuple[_Lane, Span, bool]] = {}
         self._window: deque[_Sent] = deque()
         self._window_bytes = 0
+        self._jobs = 0  # In all lanes: logs in line, reads under way and runs that are ready.
 
     @property
     def run_bytes_max(self) -> int:
@@ -151,16 +152,19 @@ class Push:
     @property
     def busy(self) -> bool:
         """Something is left to push."""
-        return any(lane.queue or lane.ready or lane.reads for lane in self._lanes)
+        return self._jobs > 0
 
     def enqueue(self, view: PeerLog) -> None:
         """If anything of this log is owed, it takes its turn."""
         if view.owes and not view.queued:
             view.queued = True
+            self._jobs += 1
             self._lanes[2 * view.log.lane + self.later(view.log)].queue.append(view)
 
     def pump(self, out: list[Output], now: float) -> None:
         """Send and read what the window, the link and the order of lanes allow."""
+        if not self._jobs:  # Nearly always: whatever happens ends in a call of this.
+            return
         for lane in self._lanes[: 2 * self.lanes_open]:
             while lane.ready:
                 if not self._send_next(lane, out, now):
@@ -180,6 +184,7 @@ class Push:
         assert end <= stop, "more was read than asked for"
         assert prev is not None or not with_prev or not packed, "prev was asked for"
         lane.reads -= 1
+        self._jobs -= 1
         view.queued = False
         # The store could neither give nor excuse the first entry: for this session that is the same as gone.
         gone = Ranges(((start, stop),)) if not packed and not gone else gone.intersect(Ranges(((end, stop),)))
@@ -237,6 +242,7 @@ class Push:
             span = view.next_todo(entries_max)
         if span is None:
             view.queued = False
+            self._jobs -= 1
             return
         start, stop = span
         with_prev = start > 0 and not view.infers_prev(start)
@@ -256,6 +262,7 @@ class Push:
             if size > self.record_bytes_max - RUN_OVERHEAD_BYTES:
                 return start + begin
             lane.ready.append(_Ready(view, start + begin, prev, run, size))
+            self._jobs += 1
             begin, prev = end, None
         return start + len(packed)
 
@@ -275,6 +282,7 @@ class Push:
         if not self._fits(size) or not self.pace.room:
             return False
         lane.ready.popleft()
+        self._jobs -= 1
         out.append(Send(encode(Run(self.name(view.log), start, (prev or None) if said else None, packed))))
         view.top = max(view.top, stop)
         view.told = view.told.add(start, stop)
@@ -289,6 +297,7 @@ class Push:
     def _withdraw(self, lane: _Lane, left: tuple[Span, ...]) -> bool:
         """The first ready run is out of date; what is left of it is read again."""
         view = lane.ready.popleft().view
+        self._jobs -= 1
         view.put_back(left)
         self.enqueue(view)
         return True
