@@ -175,9 +175,8 @@ class Database:
 
     def _open_writable(self, scripts: Sequence[str]) -> sqlite3.Connection:
         if self.path == MEMORY:
-            connection = _connect(":memory:")
-            connection.execute(f"PRAGMA page_size = {MEMORY_PAGE_BYTES}")
-            migrate(connection, scripts)
+            connection = _connect_memory()
+            _empty_store(tuple(scripts)).backup(connection)
             return connection
         # SQLite gives its companion files the mode of the first one.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -258,6 +257,21 @@ def _associated(table: str, row: bytes) -> bytes:
 
 def _uri(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+@cache
+def _empty_store(scripts: tuple[str, ...]) -> sqlite3.Connection:
+    """What every store in memory begins as a copy of. To copy takes 0.2 ms, to make one 1.2; and a connection that has
+    made one keeps all the statements which that took, 140 kB."""
+    connection = _connect_memory()
+    migrate(connection, scripts)
+    return connection
+
+
+def _connect_memory() -> sqlite3.Connection:
+    connection = _connect(":memory:")
+    connection.execute(f"PRAGMA page_size = {MEMORY_PAGE_BYTES}")
+    return connection
 
 
 def _connect(uri: str) -> sqlite3.Connection:
