@@ -82,7 +82,7 @@ class SqliteStore:
     def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
         own = feeds_of(keys)
         with self._database.writing() as connection:
-            memories.write(connection, batch.memories, log.newest_change(connection))
+            memories.write(connection, batch.memories)
             logs = log.LogWriter(connection, now_ms, own)
             logs.deliver(batch.tokens)
             logs.add(batch.entries, batch.proved)
@@ -150,7 +150,7 @@ class SqliteStore:
 
     def forget(self, device: bytes) -> None:
         with self._database.writing() as connection:
-            memories.forget(connection, device, log.newest_change(connection))
+            memories.forget(connection, device)
 
     def limit(self, bytes_max: int | None, carried_max: int | None = None) -> None:
         self._limits = holding.Limits(bytes_max, carried_max)
