@@ -13,7 +13,6 @@ Law 3: whatever is wrong with what was remembered leads to the form that needs n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
@@ -26,7 +25,7 @@ from sync.limits import (
     SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
 )
-from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, leaf, reconciled, root, view_digest
+from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, reconciled, root, step, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
@@ -111,15 +110,15 @@ class Meeting:
         if len(logs) > LOGS_MAX:
             return None
         views = {log: self._peer.holds(log) for log in logs if reconciled(log)}
-        memory = Memory(hello.epoch, self.heard, self.confirmed, frontier.upto, hello.known, b"", views)
-        return replace(memory, digest=view_digest(frontier.view_of(memory)))
+        digest = view_digest(frontier.view_of(views))
+        return Memory(hello.epoch, self.heard, self.confirmed, frontier.upto, hello.known, digest, views)
 
     # HELLO.
 
     def start(self, out: list[Output], *, record_bytes_max: int, hold: bool) -> None:
         """Say HELLO, and what changed since we last met, if that is little."""
         frontier, memory = self._frontier, self._memory
-        if memory is not None and view_digest(frontier.view_of(memory)) != memory.digest:
+        if memory is not None and view_digest(frontier.view_of(memory.views)) != memory.digest:
             out.append(Noticed("memory-damaged"))
             memory = None
         self._memory = memory
@@ -421,7 +420,7 @@ class Meeting:
         hello = self._hello()
         total = self._frontier.positions
         for view in self._peer.views:
-            total += leaf(view.log, view.holds) - leaf(view.log, self._frontier.settled(view.log))
+            total += step(view.log, self._frontier.settled(view.log), view.holds)
         if root(total % SUM_MODULUS, self._salt) == hello.root:
             self._become_known(hello.upto)
             return
