@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -104,7 +103,7 @@ class SqliteStore:
             holding.rank_again(connection, dict.fromkeys(learned), own)
             evicted = holding.evict(connection, self._limits, own, self._worth)
             purged = len(logs.purged)
-            acquaintances.count(connection, Counter(batch.counts) + Counter(evicted=evicted, purged=purged), now_ms)
+            acquaintances.count(connection, {**batch.counts, "evicted": evicted, "purged": purged}, now_ms)
             delivered = views.delivered(connection, logs.delivered)
             return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted, purged, delivered)
 
