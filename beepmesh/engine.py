@@ -127,7 +127,7 @@ class Engine:
         self._believed_s = believed_s
         self._wall_ms = wall_ms
         # Of what is held only tokens stand under a feed that nobody writes: they wait for alerts and certificates.
-        self._talks = Talks(frontier, (identity.feed, identity.device), later=lambda log: roster.feed(log.feed) is None)
+        self._talks = Talks(frontier, (identity.feed, identity.device), later=lambda log: not roster.vouches(log.feed))
         self._pending = Pending()
         self._asked_counts: deque[Counter[str]] = deque()
         # Counts of commits that failed. They alone are no reason for another one, which would fail as well.
@@ -231,7 +231,7 @@ class Engine:
         pending.counts += self._uncounted
         self._uncounted.clear()
         self._asked_counts.append(pending.counts)
-        return [Commit(replace(pending.batch(), prove=self._giving.take_marks()))]
+        return [Commit(pending.batch(self._giving.take_marks()))]
 
     def count(self, reason: str, times: int = 1) -> None:
         """Something was refused or dropped; it is written with the next commit."""

@@ -74,8 +74,8 @@ class Pending:
             self.payloads.append(letter.note)
             self.outbox.append(Recipient(letter.note.message_id, letter.payload.sender_person))
 
-    def batch(self) -> Batch:
-        """All of it."""
+    def batch(self, prove: tuple[Place, ...]) -> Batch:
+        """All of it, and held entries whose signature has been checked since."""
         return Batch(
             entries=tuple(self.entries),
             facts=tuple(self.facts),
@@ -87,6 +87,7 @@ class Pending:
             peer_settled=tuple((device, log, settled) for (device, log), settled in self.peer_settled.items()),
             counts=dict(self.counts),
             proved=frozenset(self.proved),
+            prove=prove,
             mended=tuple(self.mended),
             memories=tuple(self.memories.items()),
             tokens=tuple(self.tokens),

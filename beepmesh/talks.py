@@ -62,7 +62,7 @@ class Talks:
     def __init__(self, frontier: Frontier, watched: Collection[bytes], later: Callable[[LogId], bool]) -> None:
         self._frontier = frontier
         self._later = later
-        self._watched = frozenset(watched)
+        self._watched = tuple(watched)
         self._sources = Sources()
         self._talks: dict[LinkId, Talk] = {}
         self._unlisted: set[bytes] = set()

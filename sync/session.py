@@ -118,7 +118,7 @@ class Session:
         self._frontier = frontier
         # Records are told in powers of two.
         self._record_bytes_max = 1 << record_bytes_max.bit_length() - 1
-        self._watched = frozenset(watched)
+        self._watched = tuple(watched)
         self._names = Names(frontier, salt, listed=listed)
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
@@ -282,7 +282,8 @@ class Session:
                     self._grew(view)
         if self._meeting.known and not self._introduced:
             self._introduced = True
-            watched = (log for log in self._frontier.states if log.feed in self._watched)
+            states = self._frontier.states
+            watched = (log for feed in self._watched for lane in range(LANES) if (log := LogId(feed, lane)) in states)
             out.extend(PeerSettled(log, held) for log in watched if (held := self._peer.holds(log)))
 
     def _noted(self, view: PeerLog, out: list[Output]) -> None:

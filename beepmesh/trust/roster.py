@@ -188,6 +188,10 @@ class Roster:
             return None
         return FeedInfo(feed, held.certificate.public, "message", held.certificate.expires, cuts)
 
+    def vouches(self, feed: bytes) -> bool:
+        """Whether `feed` knows it."""
+        return self.device(feed) is not None or self._newest(self._feeds.get(feed, ())) is not None
+
     def bundle(self, device: bytes, now_s: int) -> PrekeyBundle | None:
         """The prekey to seal to; None for a device that is unknown, revoked, or whose prekeys are all too old."""
         if self.device(device) is None or self.revoked(device) is not None:
