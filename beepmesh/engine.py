@@ -130,7 +130,7 @@ class Engine:
         self._talks = Talks(
             frontier,
             (identity.feed, identity.device),
-            later=lambda log: roster.feed(log.feed) is None,
+            later=lambda log: not roster.vouches(log.feed),
             withholds=lambda link, log, start, stop: self._rationing.withheld(link, log, start, stop, self._now),
         )
         self._pending = Pending()
@@ -230,14 +230,14 @@ class Engine:
             return [ProveRuns(offers)]
         if self._proving:
             return []
-        pending, self._pending = self._pending, Pending()
-        if pending.empty:
+        if self._pending.empty:
             return []
+        pending, self._pending = self._pending, Pending()
         pending.memories = {**self._talks.memories(self._now), **pending.memories}
         pending.counts += self._uncounted
         self._uncounted.clear()
         self._asked_counts.append(pending.counts)
-        return [Commit(replace(pending.batch(), prove=self._giving.take_marks()))]
+        return [Commit(pending.batch(self._giving.take_marks()))]
 
     def count(self, reason: str, times: int = 1) -> None:
         """Something was refused or dropped; it is written with the next commit."""
@@ -289,13 +289,16 @@ class Engine:
             self._pending.memories.update((kept,))
 
     def _to_session(self, link: LinkId, event: SessionInput, now: float) -> list[Output]:
-        if link not in self._talks:
+        talk = self._talks.get(link)
+        if talk is None:
             return []
-        talk = self._talks[link]
-        if talk.session is None:
-            talk.early.append(event)
-            return []
-        return [*self._perform(link, talk, talk.session.handle(event, now), now), *self._shared(now)]
+        orders = talk.handle(event, now)
+        outputs = self._perform(link, talk, orders, now) if orders else []
+        if self._rationing.asking:
+            for asked, questions in self._rationing.questions():
+                outputs += self._to_owner(asked, questions.record)
+                outputs += [ReadCrowds(asked, questions.spans)] if questions.spans else []
+        return outputs + self._shared(now) if self._talks.has_due else outputs
 
     def _shared(self, now: float) -> list[Output]:
         """Sessions hear which logs are theirs to receive, since another one's peer has given all or is gone."""
@@ -337,10 +340,6 @@ class Engine:
                     outputs += self._close(link, reason)
                 case _:
                     assert_never(order)
-        questions = self._rationing.questions(link)
-        if questions is not None:
-            outputs += self._to_owner(link, questions.record)
-            outputs += [ReadCrowds(link, questions.spans)] if questions.spans else []
         return outputs
 
     def _read(self, link: LinkId, run: ReadRun, now: float) -> list[Output]:
@@ -471,8 +470,9 @@ class Engine:
         if any(log.lane == LANE_URGENT for log in states):
             for link in self._links.revoked:
                 outputs += self._close(link, "certificate-revoked")
+        grew = LogsGrew(tuple(before))
         for link in self._talks.before_due() if before else ():
-            outputs += self._to_session(link, LogsGrew(tuple(before)), now)
+            outputs += self._to_session(link, grew, now)
         return outputs + self._shared(now)
 
     def _is_news(self, log: LogId, state: LogState) -> bool:

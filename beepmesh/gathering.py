@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
-from typing import Final
+from dataclasses import dataclass, field
 
 from beepmesh.intake import Taken
 from beepmesh.messages.entry import Entry
@@ -48,8 +47,23 @@ class Pending:
 
     @property
     def empty(self) -> bool:
-        # Asked after every event, and mostly true: gathering a batch to compare it took 6 % of a relay's time.
-        return not any(getattr(self, name) for name in _NAMES)
+        # Asked after every event, and mostly true: gathering a batch to compare it took 6 % of a relay's time, going
+        # through the fields by their names 3 %.
+        return not (
+            self.entries
+            or self.facts
+            or self.payloads
+            or self.outbox
+            or self.forks
+            or self.pending_add
+            or self.pending_remove
+            or self.peer_settled
+            or self.counts
+            or self.proved
+            or self.mended
+            or self.memories
+            or self.tokens
+        )
 
     def add(self, letter: Letter) -> None:
         """Something was opened."""
@@ -60,8 +74,8 @@ class Pending:
             self.payloads.append(letter.note)
             self.outbox.append(Recipient(letter.note.message_id, letter.payload.sender_person))
 
-    def batch(self) -> Batch:
-        """All of it."""
+    def batch(self, prove: tuple[Place, ...]) -> Batch:
+        """All of it, and held entries whose signature has been checked since."""
         return Batch(
             entries=tuple(self.entries),
             facts=tuple(self.facts),
@@ -73,10 +87,8 @@ class Pending:
             peer_settled=tuple((device, log, settled) for (device, log), settled in self.peer_settled.items()),
             counts=dict(self.counts),
             proved=frozenset(self.proved),
+            prove=prove,
             mended=tuple(self.mended),
             memories=tuple(self.memories.items()),
             tokens=tuple(self.tokens),
         )
-
-
-_NAMES: Final = tuple(item.name for item in fields(Pending))

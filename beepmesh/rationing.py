@@ -15,7 +15,7 @@ Laws
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -71,6 +71,8 @@ class Rationing:
         self._crowds = crowds
         self._peers: dict[LinkId, _Peer] = {}
         self._tags = _Tags()
+        self.asking: dict[LinkId, None] = {}
+        """The links for which there are `questions`."""
         self._kept_at = 0.0
 
     def open(self, link: LinkId, device: bytes, now: float) -> None:
@@ -89,6 +91,7 @@ class Rationing:
         tags = self._tags.of(log, start, stop)
         if tags is None:
             peer.unread[log] = start, stop
+            self.asking[link] = None
             return None
         view = peer.view if now < peer.told_at + VIEW_AGE_S else None
         own, large = log.feed == self._own, log.lane == LANE_LATER
@@ -100,20 +103,22 @@ class Rationing:
                 continue
             gives = self._carrying.gives((log, seq), crowd, peer.device, view, own=own, large=large)
             if gives is None:
-                peer.asks = not peer.asked
+                if not peer.asked:
+                    peer.asks = True
+                    self.asking[link] = None
                 return None
             if not gives:
                 withheld.append((seq, seq + 1))
         peer.withholds = peer.withholds or bool(withheld)
         return Ranges.of(*withheld) if withheld else NOTHING
 
-    def questions(self, link: LinkId) -> Questions | None:
-        """What is to be asked since it was last looked at, if anything."""
-        peer = self._peers.get(link)
-        if peer is None or not (peer.asks or peer.unread):
-            return None
-        spans, peer.unread = tuple(peer.unread.items()), {}
-        return Questions(self._ask(peer) if peer.asks else b"", spans)
+    def questions(self) -> Iterator[tuple[LinkId, Questions]]:
+        """What is to be asked since it was last looked at."""
+        asking, self.asking = self.asking, {}
+        for link in asking:
+            if (peer := self._peers.get(link)) is not None:
+                spans, peer.unread = tuple(peer.unread.items()), {}
+                yield link, Questions(self._ask(peer) if peer.asks else b"", spans)
 
     def tagged(self, spans: Iterable[tuple[LogId, Span]], tags: Iterable[Tags]) -> None:
         """The store has answered."""

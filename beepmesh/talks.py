@@ -20,7 +20,7 @@ from sync.frontier import Frontier
 from sync.logs import LogId
 from sync.memory import Memory
 from sync.ranges import Ranges
-from sync.session import Input, Session, Started
+from sync.session import Input, Output, Session, Started
 from sync.sources import Sources
 
 KEEP_S: Final = 60.0  # What a crash may cost: telling a minute's changes twice.
@@ -50,6 +50,13 @@ class Talk:
     changed: bool = False
     """Whether both have agreed on something since it was kept."""
 
+    def handle(self, event: Input, now: float) -> list[Output]:
+        """What the session makes of it. What comes before it begins waits for it."""
+        if self.session is None:
+            self.early.append(event)
+            return []
+        return self.session.handle(event, now)
+
 
 class Talks:
     """All of them."""
@@ -64,7 +71,7 @@ class Talks:
         self._frontier = frontier
         self._later = later
         self._withholds = withholds
-        self._watched = frozenset(watched)
+        self._watched = tuple(watched)
         self._sources = Sources()
         self._talks: dict[LinkId, Talk] = {}
         self._unlisted: set[bytes] = set()
@@ -73,6 +80,9 @@ class Talks:
 
     def __getitem__(self, link: LinkId) -> Talk:
         return self._talks[link]
+
+    def get(self, link: LinkId) -> Talk | None:
+        return self._talks.get(link)
 
     def __contains__(self, link: LinkId) -> bool:
         return link in self._talks
@@ -106,6 +116,11 @@ class Talks:
         talk.kept_at = now
         early, talk.early = talk.early, []
         return [Started(), *early]
+
+    @property
+    def has_due(self) -> bool:
+        """Whether `due` says anything. Asked after every event of a session."""
+        return self._sources.has_due and not self._due_waits
 
     def due(self) -> dict[LinkId, list[LogId]]:
         """The logs that a session is the source of now, because another one has ended."""

@@ -147,7 +147,7 @@ class Node:
         memory: Memory | None = None
         if case.remembers:
             blank = Memory(EPOCH, MET_UPTO, 0, frontier.upto, 0, b"", {})
-            memory = replace(blank, digest=view_digest(frontier.view_of(blank)))
+            memory = replace(blank, digest=view_digest(frontier.view_of(blank.views)))
         self._session = Session(
             frontier, record_bytes_max=RECORD_BYTES_MAX, salt=b"link", memory=memory, sources=sources, number=number
         )

@@ -82,7 +82,7 @@ class Letters:
 
     def kinds(self, record: bytes) -> list[tuple[Kind, int]]:
         """The bytes of a session record by kind, in their order."""
-        if record[0] & 15 != RUN:
+        if not is_run(record):
             return [("reconciliation", len(record))]
         run = decode(record, bytes_max=len(record))
         assert isinstance(run, Run)
@@ -93,6 +93,11 @@ class Letters:
     def _kind(self, packed: bytes) -> Kind:
         kind = self._kinds.get(_signature(packed), "receipts")
         return "reconciliation" if kind == "payload" and is_erased(packed) else kind
+
+
+def is_run(record: bytes) -> bool:
+    """Whether a session record carries entries; every other one is of the reconciliation."""
+    return record[0] & 15 == RUN
 
 
 def _signature(packed: bytes) -> bytes:

@@ -275,7 +275,8 @@ class SimNode:
         try:
             while self._inputs and self._engine is not None:
                 outputs = self._engine.handle(self._inputs.popleft(), self.simulation.now)
-                self._perform(self._engine, deque([*outputs, *self._engine.flush()]))
+                if orders := [*outputs, *self._engine.flush()]:
+                    self._perform(self._engine, deque(orders))
         finally:
             self._is_busy = False
 

@@ -59,7 +59,7 @@ def enrolled(simulation: Simulation, departments: Sequence[str]) -> Organisation
         roster.learn(Fact(founder.device, seq, FEED_PAGE, feed_page_data(*page.encode())))
     # Worked out once, here: what forks work out for themselves, each does again.
     roster.people()
-    roster.devices()
+    roster.crowds()
     assert roster.trusted_s
     return Organisation(
         identities, roster, MappingProxyType({identity.feed: identity.device for identity in identities})

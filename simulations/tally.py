@@ -8,7 +8,7 @@ from typing import Final
 
 from beepmesh.channel import FRAME_OVERHEAD_BYTES, LENGTH_BYTES
 from beepmesh.events import LinkId
-from simulations.letters import Letters
+from simulations.letters import Letters, is_run
 from simulations.outcome import Kind
 from sync.session import TakeRun
 
@@ -22,6 +22,9 @@ class Tally:
         self._sizes: dict[bytes, Mapping[Kind, int]] = {}
 
     def sealed(self, link: LinkId, records: Sequence[bytes], frames: Sequence[bytes]) -> None:
+        if not any(is_run(record) for record in records):
+            self._sizes.update((frame, {"reconciliation": len(frame)}) for frame in frames)
+            return
         waiting = deque(records)
         parts: deque[tuple[Kind, int]] = deque()
         """Of the record that is cut into several frames, what is left."""

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 
 from sync.feeds import FeedList
-from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, LogState, chain, leaf, reconciled, root
-from sync.memory import Memory
+from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, LogState, chain, leaf, reconciled, root, step
 from sync.ranges import NOTHING, Ranges
 
 _UNKNOWN = LogState(NOTHING, b"")
@@ -50,7 +49,7 @@ class Frontier:
             old = self.states.get(log, _UNKNOWN)
             if state.settled.spans != old.settled.spans:
                 before.append((log, old.settled))
-                self.positions += leaf(log, state.settled) - leaf(log, old.settled)
+                self.positions += step(log, old.settled, state.settled)
             self._chains += self._chain_leaf(log, state) - self._chain_leaf(log, old)
             self._tipless += self._lacks_tip(log, state) - self._lacks_tip(log, old)
             self.states[log] = state
@@ -98,11 +97,11 @@ class Frontier:
         """NO_CHAIN while the tip of any log is not known: with that one missing no two nodes' chains would agree."""
         return NO_CHAIN if self._tipless else chain(self._chains, salt)
 
-    def view_of(self, memory: Memory) -> int:
-        """The sum of positions of the peer as the memory has it."""
+    def view_of(self, views: Mapping[LogId, Ranges]) -> int:
+        """The sum of positions of a peer that has settled this, and of every other log just what we have."""
         total = self.positions
-        for log, view in memory.views.items():
-            total += leaf(log, view) - leaf(log, self.settled(log))
+        for log, view in views.items():
+            total += step(log, self.settled(log), view)
         return total % SUM_MODULUS
 
     def _lacks_tip(self, log: LogId, state: LogState) -> bool:

@@ -18,12 +18,14 @@ from sync.events import Noticed, Output, Send
 from sync.frontier import Frontier
 from sync.limits import (
     LANES,
+    LOGS_MAX,
+    PUSHED_LANES,
     SPANS_MAX,
     SYMBOL_BYTES,
     SYMBOLS_MORE_MAX,
     VECTOR_BYTES_MAX,
 )
-from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, leaf, root, view_digest
+from sync.logs import NO_CHAIN, SUM_MODULUS, LogId, reconciled, root, step, view_digest
 from sync.memory import Memory
 from sync.names import Names
 from sync.octets import RemoteProtocolError
@@ -99,12 +101,24 @@ class Meeting:
     def known(self) -> bool:
         return self.open_lanes == LANES
 
+    def memory(self) -> Memory | None:
+        """What is to be kept of the peer; None where it is not known, or is too much to be worth it."""
+        frontier, hello = self._frontier, self.hello
+        if not self.known or hello is None or PUSHED_LANES & ~self.agreed_lanes:
+            return None  # Of lanes that were not spoken of there is nothing to keep, and a root speaks of all.
+        logs = [*self._peer.differing(), *frontier.since(frontier.upto)]
+        if len(logs) > LOGS_MAX:
+            return None
+        views = {log: self._peer.holds(log) for log in logs if reconciled(log)}
+        digest = view_digest(frontier.view_of(views))
+        return Memory(hello.epoch, self.heard, self.confirmed, frontier.upto, hello.known, digest, views)
+
     # HELLO.
 
     def start(self, out: list[Output], *, record_bytes_max: int, hold: bool) -> None:
         """Say HELLO, and what changed since we last met, if that is little."""
         frontier, memory = self._frontier, self._memory
-        if memory is not None and view_digest(frontier.view_of(memory)) != memory.digest:
+        if memory is not None and view_digest(frontier.view_of(memory.views)) != memory.digest:
             out.append(Noticed("memory-damaged"))
             memory = None
         self._memory = memory
@@ -406,7 +420,7 @@ class Meeting:
         hello = self._hello()
         total = self._frontier.positions
         for view in self._peer.views:
-            total += leaf(view.log, view.holds) - leaf(view.log, self._frontier.settled(view.log))
+            total += step(view.log, self._frontier.settled(view.log), view.holds)
         if root(total % SUM_MODULUS, self._salt) == hello.root:
             self._become_known(hello.upto)
             return

@@ -198,7 +198,8 @@ class Peer:
     def announced(self, log: LogId, settled: Ranges) -> PeerLog:
         """The peer said what it has settled. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
-        self._hold(view, view.holds.union(settled))
+        if view.holds.spans != settled.spans:
+            self._hold(view, view.holds.union(settled))
         view.top = max(view.top, settled.top)
         self._await(view)
         return view
@@ -249,7 +250,7 @@ class Peer:
 
     def came(self, view: PeerLog, ours: Ranges) -> None:
         """We have settled this now, and need not wait for it."""
-        if view.missing:
+        if view.missing.spans:
             view.missing = view.missing.minus(ours)
             self.weigh(view)
 
@@ -265,7 +266,8 @@ class Peer:
 
     def differing(self) -> list[LogId]:
         """The logs of which the peer has settled something else than we have."""
-        return [view.log for view in self._logs.values() if view.holds != self._frontier.settled(view.log)]
+        settled = self._frontier.settled
+        return [log for log, view in self._logs.items() if view.holds.spans != settled(log).spans]
 
     def _knows(self, lane: int) -> bool:
         return lane < self.known_lanes and self._is_told(lane)
@@ -274,17 +276,19 @@ class Peer:
         return bool(self.lanes >> lane & 1)
 
     def _await(self, view: PeerLog) -> None:
-        ours = self._frontier.settled(view.log)
-        view.missing = view.holds.minus(ours).minus(view.excused)
-        self.weigh(view)
+        missing = view.holds.minus(self._frontier.settled(view.log)).minus(view.excused)
+        if missing.spans or view.missing.spans:
+            view.missing = missing
+            self.weigh(view)
 
     def _want(self, view: PeerLog, wanted: Ranges) -> None:
         self._count(len(wanted.spans) - len(view.wanted.spans))
         view.wanted = wanted
 
     def _hold(self, view: PeerLog, holds: Ranges) -> None:
-        self._count(len(holds.spans) - len(view.holds.spans))
-        view.holds = holds
+        if holds is not view.holds:
+            self._count(len(holds.spans) - len(view.holds.spans))
+            view.holds = holds
 
     def _count(self, more: int) -> None:
         self._spans += more

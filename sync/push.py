@@ -42,7 +42,7 @@ from sync.octets import RemoteProtocolError
 from sync.peer import Peer, PeerLog
 from sync.ranges import NOTHING, Ranges, Span
 from sync.refs import LogRef
-from sync.wire import RUN_OVERHEAD_BYTES, Gone, Run, encode
+from sync.wire import RUN_OVERHEAD_BYTES, Gone, Run, Withheld, encode
 
 
 class _Ready(NamedTuple):
@@ -148,6 +148,7 @@ class Push:
         self._reading: dict[LogId, tuple[_Lane, Span, bool]] = {}
         self._window: deque[Sent] = deque()
         self._window_bytes = 0
+        self._jobs = 0  # In all lanes: logs in line, reads under way and runs that are ready.
 
     @property
     def run_bytes_max(self) -> int:
@@ -162,16 +163,24 @@ class Push:
     @property
     def busy(self) -> bool:
         """Something is left to push."""
-        return bool(self._undecided) or any(lane.queue or lane.ready or lane.reads for lane in self._lanes)
+        return self._jobs > 0 or bool(self._undecided)
 
     def enqueue(self, view: PeerLog) -> None:
         """If anything of this log is owed, it takes its turn."""
         if view.owes and not view.queued:
             view.queued = True
+            self._jobs += 1
             self._lanes[2 * view.log.lane + self.later(view.log)].queue.append(view)
 
     def pump(self, out: list[Output], now: float) -> None:
         """Send and read what the window, the link and the order of lanes allow."""
+        if self._jobs:  # Mostly there are none: whatever happens ends in a call of this.
+            self._pump(out, now)
+        if self.withheld_unsaid and not self.busy:
+            self.withheld_unsaid = False
+            out.append(Send(encode(Withheld())))
+
+    def _pump(self, out: list[Output], now: float) -> None:
         for lane in self._lanes[: 2 * self.lanes_open]:
             while lane.ready:
                 if not self._send_next(lane, out, now):
@@ -191,6 +200,7 @@ class Push:
         assert end <= stop, "more was read than asked for"
         assert prev is not None or not with_prev or not packed, "prev was asked for"
         lane.reads -= 1
+        self._jobs -= 1
         view.queued = False
         # The store could neither give nor excuse the first entry: for this session that is the same as gone.
         gone = Ranges(((start, stop),)) if not packed and not gone else gone.intersect(Ranges(((end, stop),)))
@@ -258,6 +268,7 @@ class Push:
             span = self._next(view, entries_max)
         if span is None:
             view.queued = False
+            self._jobs -= 1
             return
         start, stop = span
         with_prev = start > 0 and not view.infers_prev(start)
@@ -296,6 +307,7 @@ class Push:
             if size > self.record_bytes_max - RUN_OVERHEAD_BYTES:
                 return start + begin
             lane.ready.append(_Ready(view, start + begin, prev, run, size))
+            self._jobs += 1
             begin, prev = end, None
         return start + len(packed)
 
@@ -315,6 +327,7 @@ class Push:
         if not self._fits(size) or not self.pace.room:
             return False
         lane.ready.popleft()
+        self._jobs -= 1
         out.append(Send(encode(Run(self.name(view.log), start, (prev or None) if said else None, packed))))
         view.top = max(view.top, stop)
         view.told = view.told.add(start, stop)
@@ -329,6 +342,7 @@ class Push:
     def _withdraw(self, lane: _Lane, left: tuple[Span, ...]) -> bool:
         """The first ready run is out of date; what is left of it is read again."""
         view = lane.ready.popleft().view
+        self._jobs -= 1
         view.put_back(left)
         self.enqueue(view)
         return True

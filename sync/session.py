@@ -42,21 +42,17 @@ from sync.events import (
     Weighed,
 )
 from sync.frontier import Frontier
+from sync.holding import Holding
 from sync.limits import (
     ACK_BYTES_MAX,
     ACK_DELAY_S,
     ACK_RUNS_MAX,
     HEARD_ACKS_MAX,
-    HOLD_BACK_S,
-    HOLD_BACK_URGENT_S,
     LANES,
-    LOGS_MAX,
-    PUSHED_LANES,
-    RANGES_MAX,
     RECORD_BYTES_MIN,
     UNTOLD_LOGS_MAX,
 )
-from sync.logs import LogId, reconciled, view_digest
+from sync.logs import LogId, reconciled
 from sync.meeting import Meeting
 from sync.memory import Memory
 from sync.names import Names
@@ -126,15 +122,15 @@ class Session:
         self._frontier = frontier
         # Records are told in powers of two.
         self._record_bytes_max = 1 << record_bytes_max.bit_length() - 1
-        self._watched = frozenset(watched)
+        self._watched = tuple(watched)
         self._names = Names(frontier, salt, listed=listed)
         self._peer = Peer(frontier)
         self._meeting = Meeting(frontier, memory, self._names, self._peer, lanes, salt)
         self._push = Push(self._peer, self._names, later, withholds)
-        self._wanting = Wanting(self._push)
+        self._wanting = Wanting(self._peer, self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
         self._taking = Taking()
-        self._held_back: dict[LogId, float] = {}  # Logs that are told and not yet pushed, and when they are pushed.
+        self._holding = Holding()
         self._tells_now = False
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
@@ -152,18 +148,7 @@ class Session:
 
     def memory(self) -> Memory | None:
         """What is to be kept of this peer; None where it is not known, or is too much to be worth it."""
-        meeting, frontier = self._meeting, self._frontier
-        if not meeting.known or meeting.hello is None or PUSHED_LANES & ~meeting.agreed_lanes:
-            return None  # Of lanes that were not spoken of there is nothing to keep, and a root speaks of all.
-        logs = [*self._peer.differing(), *frontier.since(frontier.upto)]
-        if len(logs) > LOGS_MAX:
-            return None
-        views = {log: self._peer.holds(log) for log in logs if reconciled(log)}
-        memory = Memory(
-            meeting.hello.epoch, meeting.heard, meeting.confirmed, frontier.upto, meeting.hello.known, b"", views
-        )
-        digest = view_digest(frontier.view_of(memory))
-        return Memory(memory.epoch, memory.heard, memory.told, memory.base, memory.known, digest, views)
+        return self._meeting.memory()
 
     def handle(self, event: Input, now: float) -> list[Output]:
         """What to do about it, in this order."""
@@ -177,36 +162,44 @@ class Session:
             out.append(Hangup(error.reason))
             return out
         if self._meeting.open_lanes:
-            self._open(out)
-            if self._meeting.known and (ours := self._sharing.share(out, now)):
-                self._resume(ours, out)
-            if self._held_back:
-                self._let_go(now, out)
-            self._push.pump(out, now)
-            if self._push.withheld_unsaid and not self._push.busy:
-                self._push.withheld_unsaid = False
-                out.append(Send(encode(Withheld())))
-            self._acknowledge(now, out)
-            self._judge_level(out)
-            if self._has_to_come or (self._meeting.known and self._sharing.stands_by):
-                self._wake_at(self._sharing.wait(now), out)
-            else:
-                self._sharing.waits = False
+            self._go_on(out, now)
         if len(out) > 1:
             out.sort(key=_not_to_send)
         return out
+
+    def _go_on(self, out: list[Output], now: float) -> None:
+        """What follows from whatever came. Mostly nothing, for every session hears of every change: so each step looks
+        first whether it has anything to do."""
+        known, sharing, push = self._meeting.known, self._sharing, self._push
+        if not self._introduced or push.lanes_open < LANES:
+            self._open(out)
+        if known and sharing.has_news and (ours := sharing.share(out, now)):
+            self._resume(ours, out)
+        if self._holding.count:
+            self._let_go(now, out)
+        if push.busy or push.withheld_unsaid:
+            push.pump(out, now)
+        if self._taking.owed or self._changed or self._heard_due:
+            self._acknowledge(now, out)
+        else:
+            self._ack_due = None
+        self._judge_level(out)
+        if known and (not self._taking.count if sharing.awaits else self._peer.awaited):
+            self._wake_at(sharing.wait(now), out)
+        else:
+            sharing.waits = False
 
     def _take_in(self, event: Input, out: list[Output], now: float) -> None:
         match event:
             case RecordReceived(data):
                 self._record(data, out, now)
+            case LogsGrew(before):
+                for log, settled in before:
+                    self._grew(self._peer.log(log, settled), from_elsewhere_at=now)
             case RunDone():
                 self._run_done(event)
             case RunRead():
                 self._push.read(event, out)
-            case LogsGrew(before):
-                for log, settled in before:
-                    self._grew(self._peer.log(log, settled), from_elsewhere_at=now)
             case Drained():
                 self._push.pace.drained(now)
             case SourceFree(logs):
@@ -262,7 +255,9 @@ class Session:
             case Withheld():
                 self._peer.withholds()
             case Want(ref, seqs):
-                self._want(self._resolve(ref), seqs, out)
+                view = self._peer.log(self._resolve(ref))
+                self._holding.release(view)
+                self._wanting.wanted(view, seqs, self._frontier.settled(view.log), out)
             case Stop(refs):
                 self._stop(refs)
             case Vector():
@@ -297,7 +292,8 @@ class Session:
                     self._grew(view)
         if self._meeting.known and not self._introduced:
             self._introduced = True
-            watched = (log for log in self._frontier.states if log.feed in self._watched)
+            states = self._frontier.states
+            watched = (log for feed in self._watched for lane in range(LANES) if (log := LogId(feed, lane)) in states)
             out.extend(PeerSettled(log, held) for log in watched if (held := self._peer.holds(log)))
 
     def _noted(self, view: PeerLog, out: list[Output]) -> None:
@@ -327,21 +323,18 @@ class Session:
     def _hold_back(self, view: PeerLog, now: float) -> None:
         """Tell what came from another peer before it is pushed: if the two know each other it would come twice."""
         if view.owes and not view.queued and (view.log.lane or self._push.later(view.log)):
-            view.held_back = True
-            self._held_back[view.log] = now + (HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S)
+            self._holding.hold(view, now)
             self._changed[view.log] = None
             self._tells_now = True
 
     def _let_go(self, now: float, out: list[Output]) -> None:
-        """Push what was held back for long enough, or was asked for."""
-        for log, due in list(self._held_back.items()):
+        """Push what was held back for long enough."""
+        for log in self._holding.due(now):
             view = self._peer.log(log)
-            if now >= due or not view.held_back:
-                del self._held_back[log]
-                view.held_back = False
-                self._push.enqueue(view)
-        if self._held_back:
-            self._wake_at(min(self._held_back.values()), out)
+            self._holding.release(view)
+            self._push.enqueue(view)
+        if self._holding.count:
+            self._wake_at(self._holding.until, out)
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
         taken = self._push.acked(ack.runs_done, ack.refused)
@@ -357,15 +350,6 @@ class Session:
             meeting.confirmed += ack.heard
             if meeting.confirmed > self._told_upto:
                 raise RemoteProtocolError("ack-beyond", "our change number")
-
-    def _want(self, log: LogId, seqs: Ranges, out: list[Output]) -> None:
-        view, ours = self._peer.log(log), self._frontier.settled(log)
-        view.stopped = view.held_back = False
-        self._peer.wants(view, seqs.intersect(ours))
-        unheard = seqs.minus(ours)
-        if unheard:
-            out.append(Send(encode(Gone(self._push.name(log), Ranges(unheard.spans[:RANGES_MAX])))))
-        self._push.enqueue(view)
 
     def _stop(self, refs: Iterable[LogRef]) -> None:
         self._released = True
@@ -407,11 +391,7 @@ class Session:
                 self._changed[event.log] = None
 
     def _acknowledge(self, now: float, out: list[Output]) -> None:
-        meeting, owed = self._meeting, self._taking.owed
-        heard_due = self._heard_acks >= HEARD_ACKS_MAX or meeting.learned >= UNTOLD_LOGS_MAX
-        if not owed and not self._changed and not heard_due:
-            self._ack_due = None
-            return
+        owed = self._taking.owed
         if self._ack_due is None:
             self._ack_due = now + ACK_DELAY_S
         # It rides with another record, but not with each of many.
@@ -422,7 +402,7 @@ class Session:
                 owed >= ACK_RUNS_MAX
                 or self._taking.bytes >= ACK_BYTES_MAX
                 # The first reconciliation is over but for this ACK: the peer may be waiting to leave.
-                or (not self._was_level and owed == len(self._taking) and self._has_all)
+                or (not self._was_level and owed == self._taking.count and self._has_all)
             )
         )
         if at_once or now >= self._ack_due:
@@ -480,9 +460,14 @@ class Session:
             out.append(WakeAt(when))
 
     @property
+    def _heard_due(self) -> bool:
+        """The peer should hear how much of its news has come."""
+        return self._heard_acks >= HEARD_ACKS_MAX or self._meeting.learned >= UNTOLD_LOGS_MAX
+
+    @property
     def _has_to_come(self) -> bool:
         """The peer should be pushing, and nothing of it is being taken."""
-        return self._meeting.known and not self._taking and self._sharing.awaits
+        return self._meeting.known and not self._taking.count and self._sharing.awaits
 
     @property
     def _has_all(self) -> bool:
@@ -490,7 +475,8 @@ class Session:
         return self._meeting.known and not self._peer.awaited
 
     def _judge_level(self, out: list[Output]) -> None:
-        level = self._has_all and self._meeting.told and not (self._taking or self._held_back) and self._push.idle
+        under_way = self._taking.count or self._holding.count or not self._push.idle
+        level = not under_way and self._has_all and self._meeting.told
         if level and not self._level:
             out.append(Level())
             if not self._was_level and self._meeting.differed:

@@ -52,16 +52,17 @@ class Sharing:
         """Whether there are so many that what is told need not be wanted: it comes from one of them soon."""
         return self._sources.links > LINKS_FEW
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `share` has anything to do."""
+        return bool(self._peer.flipped or self.told) or self._holds
+
     def share(self, out: list[Output], now: float) -> list[LogId]:
         """Claim what the peer, which is known, has for us; stop it where another session has it already.
 
         Returns what was stopped and is ours to receive now: the session asks for it, see `go_on`.
         """
-        told = self.told
-        if told:
-            self.told = set()
-        if not self._peer.flipped and not self._holds:
-            return []
+        told, self.told = self.told, set()
         flipped, self._peer.flipped = self._peer.flipped, []
         stops: list[LogRef] = []
         ours: list[LogId] = []

@@ -87,6 +87,11 @@ class Sources:
             self.release(log, session)
         self._due.pop(session, None)
 
+    @property
+    def has_due(self) -> bool:
+        """Whether anybody is to be told that a log is theirs now."""
+        return bool(self._due)
+
     def take_due(self) -> dict[SessionId, list[LogId]]:
         """Whom to tell that a log is theirs now (`events.SourceFree`)."""
         due, self._due = self._due, {}

@@ -33,7 +33,8 @@ class Taking:
         """How many at the head are done, and to be acknowledged."""
         self._runs: deque[Taken] = deque()
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return len(self._runs)
 
     def begin(self, log: LogId, start: int, count: int, size: int, *, final: bool) -> None:

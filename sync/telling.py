@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from sync.frontier import Frontier
 from sync.limits import DELTA_BYTES_MAX, DELTA_PART, LANES, RANGES_MAX, STATES_BYTES_MAX, ZIP_BYTES_MIN
@@ -19,6 +20,10 @@ def told_in(lanes: int, log: LogId) -> bool:
     return reconciled(log) and bool(lanes >> log.lane & 1)
 
 
+_STATE_BYTES_MAX: Final = 1 + FEED_BYTES + 5  # Without spans.
+_SPAN_BYTES_MAX: Final = 2 * 6
+
+
 class Telling:
     """Reads the frontier, the names and what the peer knows; changes nothing of them."""
 
@@ -31,17 +36,17 @@ class Telling:
 
     def states(self, logs: Sequence[LogId], *, rest: bool) -> Iterator[States]:
         """States of these logs, which are in order."""
-        parts = list(self._parts(logs, tagged=True)) or [[]]
+        parts = list(self._parts(logs, tagged=True)) or [()]
         for number, part in enumerate(parts, 1):
             yield States(tuple(self._state(log, tagged=True) for log in part), number < len(parts), rest)
 
     def everything(self, lanes: int) -> Iterator[Vector]:
         """Each part stays inside one lane, and lane 0 comes first, so that it can be pushed while the rest is told."""
-        parts: list[list[LogId]] = []
+        parts: list[Sequence[LogId]] = []
         told = [log for log, state in self._frontier.states.items() if state.settled and told_in(lanes, log)]
         for lane in range(LANES):
             parts += self._parts(self._names.in_order(log for log in told if log.lane == lane), tagged=False)
-        for number, part in enumerate(parts or [[]], 1):
+        for number, part in enumerate(parts or [()], 1):
             yield Vector(number < len(parts), tuple(self._state(log, tagged=False) for log in part))
 
     def everything_bytes(self, lanes: int) -> int:
@@ -53,8 +58,10 @@ class Telling:
                 size += self._spans_bytes(log) if len(state.settled.spans) > 1 else 0
         return size
 
-    def is_short_unasked(self, logs: Iterable[LogId], lanes: int) -> bool:
+    def is_short_unasked(self, logs: Sequence[LogId], lanes: int) -> bool:
         """Whether a delta of these is worth sending before anybody asked."""
+        if self._bytes_at_most(logs) <= DELTA_BYTES_MAX:
+            return True
         size = self._bytes(logs)
         return size <= DELTA_BYTES_MAX or size <= self.everything_bytes(lanes) // DELTA_PART
 
@@ -62,7 +69,10 @@ class Telling:
         """Whether to tell of these takes less than to tell everything."""
         return self._bytes(logs) <= self.everything_bytes(lanes) + ZIP_BYTES_MIN
 
-    def _parts(self, logs: Sequence[LogId], *, tagged: bool) -> Iterator[list[LogId]]:
+    def _parts(self, logs: Sequence[LogId], *, tagged: bool) -> Iterator[Sequence[LogId]]:
+        if self._bytes_at_most(logs) <= STATES_BYTES_MAX:
+            yield from [logs] if logs else []
+            return
         part: list[LogId] = []
         size = 0
         for log in logs:
@@ -81,6 +91,11 @@ class Telling:
             settled = self.in_part[log] = Ranges(settled.spans[:RANGES_MAX])
         is_tagged = tagged and not self._names.is_listed(log) and self._peer.knows_feed(log.feed)
         return State(self._names.told(log, tagged=is_tagged), settled)
+
+    def _bytes_at_most(self, logs: Iterable[LogId]) -> int:
+        """Not less than `_bytes`, for the question whether a few are many: that is asked at every turn."""
+        settled = self._frontier.settled
+        return sum(_STATE_BYTES_MAX + _SPAN_BYTES_MAX * len(settled(log).spans) for log in logs)
 
     def _bytes(self, logs: Iterable[LogId]) -> int:
         return sum(self._state_bytes(log, tagged=True) for log in logs)

@@ -1,19 +1,22 @@
-"""What we ask of the peer by WANT. It waits for the peer's HELLO, when names begin to count and its lanes are known."""
+"""What we ask of the peer by WANT, and it of us. Ours waits for its HELLO: then names begin to count, and its lanes are
+known."""
 
 from __future__ import annotations
 
 from sync.events import Noticed, Output, Send, Wanted
 from sync.limits import RANGES_MAX
 from sync.logs import LogId
+from sync.peer import Peer, PeerLog
 from sync.push import Push
 from sync.ranges import NOTHING, Ranges
-from sync.wire import Want, encode
+from sync.wire import Gone, Want, encode
 
 
 class Wanting:
     """One side's."""
 
-    def __init__(self, push: Push) -> None:
+    def __init__(self, peer: Peer, push: Push) -> None:
+        self._peer = peer
         self._push = push
         self._asked: dict[LogId, Ranges] = {}
         self._waiting: list[Wanted] = []
@@ -36,3 +39,12 @@ class Wanting:
     def asked_for(self, log: LogId, start: int, stop: int) -> bool:
         """Whether all of this was wanted in this session."""
         return self._asked.get(log, NOTHING).covers(start, stop)
+
+    def wanted(self, view: PeerLog, seqs: Ranges, ours: Ranges, out: list[Output]) -> None:
+        """The peer asks for these, of which we have settled `ours`."""
+        view.stopped = False
+        self._peer.wants(view, seqs.intersect(ours))
+        unheard = seqs.minus(ours)
+        if unheard:
+            out.append(Send(encode(Gone(self._push.name(view.log), Ranges(unheard.spans[:RANGES_MAX])))))
+        self._push.enqueue(view)

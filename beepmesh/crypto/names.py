@@ -71,6 +71,11 @@ def is_role(role: str) -> bool:
     return _ROLE.fullmatch(role) is not None
 
 
+def role_order(role: str) -> tuple[int, str]:
+    """What roles are sorted by: the known ones as they stand in ROLES, then others by name."""
+    return ROLES.index(role) if role in ROLES else len(ROLES), role
+
+
 def covers(departments: Iterable[str], department: str) -> bool:
     """Whether department is one of departments or below one: "flood" covers "flood/swat", never "floodplain"."""
     return any(not scope or department == scope or department.startswith(f"{scope}/") for scope in departments)

@@ -118,7 +118,7 @@ def count(connection: sqlite3.Connection, more: Mapping[str, int], now_ms: int) 
     connection.executemany(
         "INSERT INTO counts VALUES (?, ?, ?)"
         " ON CONFLICT DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms",
-        [(name, added, now_ms) for name, added in more.items()],
+        [(name, added, now_ms) for name, added in more.items() if added > 0],
     )
 
 

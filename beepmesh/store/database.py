@@ -15,7 +15,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -132,18 +132,14 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             raise StoreProblem(_reason(error), str(self.path), str(error)) from error
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction: all of it is durable at the end, or nothing of it happened."""
         if self._unwritable is not None:
             raise StoreProblem(self._unwritable, str(self.path))
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        return self._transaction("BEGIN IMMEDIATE")
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        with self._transaction("BEGIN") as connection:
-            yield connection
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._transaction("BEGIN")
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -175,9 +171,8 @@ class Database:
 
     def _open_writable(self, scripts: Sequence[str]) -> sqlite3.Connection:
         if self.path == MEMORY:
-            connection = _connect(":memory:")
-            connection.execute(f"PRAGMA page_size = {MEMORY_PAGE_BYTES}")
-            migrate(connection, scripts)
+            connection = _connect_memory()
+            _empty_store(tuple(scripts)).backup(connection)
             return connection
         # SQLite gives its companion files the mode of the first one.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -258,6 +253,21 @@ def _associated(table: str, row: bytes) -> bytes:
 
 def _uri(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+@cache
+def _empty_store(scripts: tuple[str, ...]) -> sqlite3.Connection:
+    """What every store in memory begins as a copy of. To copy takes 0.2 ms, to make one 1.2; and a connection that has
+    made one keeps all the statements which that took, 140 kB."""
+    connection = _connect_memory()
+    migrate(connection, scripts)
+    return connection
+
+
+def _connect_memory() -> sqlite3.Connection:
+    connection = _connect(":memory:")
+    connection.execute(f"PRAGMA page_size = {MEMORY_PAGE_BYTES}")
+    return connection
 
 
 def _connect(uri: str) -> sqlite3.Connection:

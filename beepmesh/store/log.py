@@ -131,7 +131,7 @@ class LogWriter:
 
     def finish(self) -> Changes:
         changed = {log: row for log, row in self._rows.items() if row.changed}
-        number = newest_change(self.connection)
+        number = memories.newest_change(self.connection)
         if changed:
             number += 1
             memories.keep_pasts(self.connection, number, [(row.id, row.since, row.before) for row in changed.values()])
@@ -283,13 +283,7 @@ def changes(connection: sqlite3.Connection, after: int) -> Changes:
         log = LogId(feed, lane)
         states[log] = LogState(settled, tip)
         numbers[log] = number
-    return Changes(newest_change(connection), states, numbers)
-
-
-def newest_change(connection: sqlite3.Connection) -> int:
-    (number,) = connection.execute("SELECT coalesce(max(changed), 0) FROM logs").fetchone()
-    assert isinstance(number, int)
-    return number
+    return Changes(memories.newest_change(connection), states, numbers)
 
 
 def frozen(connection: sqlite3.Connection) -> set[LogId]:

@@ -9,7 +9,7 @@ Every function runs inside the transaction of the connection it is given.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from beepmesh.crypto.primitives import Entropy
 from beepmesh.store.contract import BASE_AGE_MAX, PEERS_REMEMBERED_MAX, VIEWS_BYTES_MAX
@@ -29,7 +29,10 @@ def draw_epoch(entropy: Entropy, old: int | None = None) -> int:
     return drawn % _EPOCHS if old is None else (old + 1 + drawn % (_EPOCHS - 1)) % _EPOCHS
 
 
-def write(connection: sqlite3.Connection, memories: Iterable[tuple[bytes, Memory]], newest: int) -> None:
+def write(connection: sqlite3.Connection, memories: Collection[tuple[bytes, Memory]]) -> None:
+    if not memories:  # So it is with most commits.
+        return
+    newest = newest_change(connection)
     for device, memory in memories:
         views = encode_views(memory.views)
         if not newest - BASE_AGE_MAX <= memory.base <= newest or len(views) > VIEWS_BYTES_MAX:
@@ -46,10 +49,10 @@ def write(connection: sqlite3.Connection, memories: Iterable[tuple[bytes, Memory
     _thin(connection, [base for _, base in oldest], newest)
 
 
-def forget(connection: sqlite3.Connection, device: bytes, newest: int) -> None:
+def forget(connection: sqlite3.Connection, device: bytes) -> None:
     forgotten = _base(connection, device)
     connection.execute("DELETE FROM memories WHERE device = ?", (device,))
-    _thin(connection, forgotten, newest)
+    _thin(connection, forgotten, newest_change(connection))
 
 
 def recall(connection: sqlite3.Connection, device: bytes) -> Memory | None:
@@ -69,6 +72,12 @@ def recall(connection: sqlite3.Connection, device: bytes) -> Memory | None:
         if log not in views:
             views[log] = decode_spans(settled)
     return Memory(epoch, heard, told, base, known, digest, views)
+
+
+def newest_change(connection: sqlite3.Connection) -> int:
+    (number,) = connection.execute("SELECT coalesce(max(changed), 0) FROM logs").fetchone()
+    assert isinstance(number, int)
+    return number
 
 
 def keep_pasts(connection: sqlite3.Connection, number: int, pasts: Iterable[Past]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from sync.logs import LogId
@@ -30,6 +31,7 @@ def encode_spans(ranges: Ranges) -> bytes:
     return bytes(encoded)
 
 
+@lru_cache(maxsize=1_024)  # Many logs are equally long, and a Ranges never changes.
 def decode_spans(data: bytes) -> Ranges:
     numbers: list[int] = []
     at = number = shift = 0

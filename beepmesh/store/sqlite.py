@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -82,7 +81,7 @@ class SqliteStore:
     def commit(self, batch: Batch, *, keys: Mapping[bool, SigningKey], now_ms: int) -> Committed:
         own = feeds_of(keys)
         with self._database.writing() as connection:
-            memories.write(connection, batch.memories, log.newest_change(connection))
+            memories.write(connection, batch.memories)
             logs = log.LogWriter(connection, now_ms, own)
             logs.deliver(batch.tokens)
             logs.add(batch.entries, batch.proved)
@@ -104,7 +103,7 @@ class SqliteStore:
             holding.rank_again(connection, dict.fromkeys(learned), own)
             evicted = holding.evict(connection, self._limits, own, self._worth)
             purged = len(logs.purged)
-            acquaintances.count(connection, Counter(batch.counts) + Counter(evicted=evicted, purged=purged), now_ms)
+            acquaintances.count(connection, {**batch.counts, "evicted": evicted, "purged": purged}, now_ms)
             delivered = views.delivered(connection, logs.delivered)
             return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted, purged, delivered)
 
@@ -150,7 +149,7 @@ class SqliteStore:
 
     def forget(self, device: bytes) -> None:
         with self._database.writing() as connection:
-            memories.forget(connection, device, log.newest_change(connection))
+            memories.forget(connection, device)
 
     def limit(self, bytes_max: int | None, carried_max: int | None = None) -> None:
         self._limits = holding.Limits(bytes_max, carried_max)

@@ -39,7 +39,7 @@ from beepmesh.crypto.certificates import (
     check_revocation,
     public_id,
 )
-from beepmesh.crypto.names import ROLES, covers
+from beepmesh.crypto.names import covers, role_order
 from beepmesh.crypto.prekeys import PrekeyBundle, check, decode_bundle, newest
 from beepmesh.errors import Refused
 from beepmesh.trust import facts
@@ -148,10 +148,9 @@ class Roster:
 
     def crowds(self) -> Crowds:
         """The crowds of all `devices`, as mail is carried towards them."""
-        devices = self.devices()
+        known = map(self.device, self.devices())
         if self._crowds is None:
-            certificates = [certificate for device in devices if (certificate := self.device(device)) is not None]
-            departments = {certificate.device: certificate.department for certificate in certificates}
+            departments = {each.device: each.department for each in known if each}
             self._crowds = Crowds(public_id(self._root_public), departments)
         return self._crowds
 
@@ -181,7 +180,7 @@ class Roster:
             person=person,
             name=named.name,
             department=named.department,
-            roles=tuple(sorted(held_roles, key=_role_order)),
+            roles=tuple(sorted(held_roles, key=role_order)),
             devices=tuple(device.device for device in counting),
             usable_until_s=max((device.expires + GRACE_S for device in counting), default=0),
         )
@@ -200,6 +199,10 @@ class Roster:
         if held is None:
             return None
         return FeedInfo(feed, held.certificate.public, "message", held.certificate.expires, cuts)
+
+    def vouches(self, feed: bytes) -> bool:
+        """Whether `feed` knows it."""
+        return self.device(feed) is not None or self._newest(self._feeds.get(feed, ())) is not None
 
     def bundle(self, device: bytes, now_s: int) -> PrekeyBundle | None:
         """The prekey to seal to; None for a device that is unknown, revoked, or whose prekeys are all too old."""
@@ -493,7 +496,3 @@ def _is_after(time_s: int, end_s: int | None) -> bool:
 def _require_date(issuer: RegistrarCertificate, date_s: int, slack_s: int) -> None:
     if not issuer.not_before - slack_s <= date_s < issuer.expires + GRACE_S:
         raise Refused("certificate-date")
-
-
-def _role_order(role: str) -> tuple[int, str]:
-    return ROLES.index(role) if role in ROLES else len(ROLES), role

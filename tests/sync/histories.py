@@ -429,7 +429,7 @@ class History(World):
         if memory is not None and member.states:
             of = self.random.choice(sorted(member.states))
             wrong = replace(memory, views={**memory.views, of: Ranges(((0, self.random.randrange(1, 5)),))})
-            digest = view_digest(member.frontier.view_of(wrong))
+            digest = view_digest(member.frontier.view_of(wrong.views))
             member.disk.memories[name] = replace(wrong, digest=digest)
 
     def lose(self, member: Member) -> None:

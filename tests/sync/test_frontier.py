@@ -111,7 +111,7 @@ def test_the_view_of_a_memory_is_the_sum_of_what_the_peer_has() -> None:
     for frontier, top in ((ours, 5), (theirs, 3)):
         frontier.change({ONE: LogState(first(top), TIP), TWO: LogState(seqs((2, 4)), TIP)}, 1)
     memory = Memory(1, 1, 1, 1, 0, b"", {ONE: first(3)})
-    assert ours.view_of(memory) == theirs.positions
+    assert ours.view_of(memory.views) == theirs.positions
 
 
 def test_an_unknown_log_has_nothing() -> None:

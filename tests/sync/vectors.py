@@ -356,7 +356,7 @@ def _remembered_wrongly() -> Json:
     a, b = _nodes()
     views = {of: first(2) for of in a.states}
     memory = replace(a.memories[id(b)], views=views)
-    a.memories[id(b)] = replace(memory, digest=view_digest(a.frontier.view_of(memory)))
+    a.memories[id(b)] = replace(memory, digest=view_digest(a.frontier.view_of(memory.views)))
     a.write(log(2, 0), seqs((3, 4)))
     return _transcript(a, b)
 
