@@ -45,6 +45,7 @@ from sync.wire import (
     State,
     States,
     Vector,
+    Withheld,
     encode,
 )
 
@@ -403,11 +404,19 @@ class Meeting:
         out.extend(Send(encode(record)) for record in self._telling.states(logs, rest=rest))
         self._names.mentioned(logs)
         for log in logs:
-            self._peer.log(log).told = self._frontier.settled(log)
+            view = self._peer.log(log)
+            view.told = self._frontier.settled(log)
+            self._peer.withheld_unsaid |= bool(view.withheld)
 
     def tell(self, logs: Iterable[LogId], out: list[Output]) -> None:
         """Absolute states of these logs, to a peer that is known."""
         self._tell(self._names.in_order(logs), out)
+
+    def say_withheld(self, out: list[Output]) -> None:
+        """All that the peer waits for is withheld. Not before it knows us: it would wait for what it hears later."""
+        if self.told:
+            self._peer.withheld_unsaid = False
+            out.append(Send(encode(Withheld())))
 
     def _tell_everything(self, out: list[Output]) -> None:
         self._peer.told_all()

@@ -119,6 +119,8 @@ class Peer:
         self._logs: dict[LogId, PeerLog] = {}
         self._spans = 0
         self._awaited: dict[LogId, None] = {}
+        self.withheld_unsaid = False
+        """The peer waits for something that is withheld."""
         self.flipped: list[LogId] = []
         """Logs that have become awaited, or are no longer, since the session looked."""
 

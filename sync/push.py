@@ -42,7 +42,7 @@ from sync.octets import RemoteProtocolError
 from sync.peer import Peer, PeerLog
 from sync.ranges import NOTHING, Ranges, Span
 from sync.refs import LogRef
-from sync.wire import RUN_OVERHEAD_BYTES, Gone, Run, Withheld, encode
+from sync.wire import RUN_OVERHEAD_BYTES, Gone, Run, encode
 
 
 class _Ready(NamedTuple):
@@ -131,8 +131,6 @@ class Push:
 
     def __init__(self, peer: Peer, names: Names, later: Callable[[LogId], bool], withholds: Withholds) -> None:
         self.entries_sent = 0
-        self.withheld_unsaid = False
-        """Something is withheld of which the peer has not been told."""
         self.record_bytes_max = 0
         """The peer's; known from its HELLO, before which nothing is queued."""
         self.lanes_open = 0
@@ -174,13 +172,8 @@ class Push:
 
     def pump(self, out: list[Output], now: float) -> None:
         """Send and read what the window, the link and the order of lanes allow."""
-        if self._jobs:  # Mostly there are none: whatever happens ends in a call of this.
-            self._pump(out, now)
-        if self.withheld_unsaid and not self.busy:
-            self.withheld_unsaid = False
-            out.append(Send(encode(Withheld())))
-
-    def _pump(self, out: list[Output], now: float) -> None:
+        if not self._jobs:  # Nearly always: whatever happens ends in a call of this.
+            return
         for lane in self._lanes[: 2 * self.lanes_open]:
             while lane.ready:
                 if not self._send_next(lane, out, now):
@@ -289,7 +282,7 @@ class Push:
                 return span
             view.withheld = view.withheld.union(withheld)
             self._passed_over[view.log] = view
-            self.withheld_unsaid = True
+            self._peer.withheld_unsaid |= bool(withheld.intersect(view.told))  # For others it does not wait yet.
             if left := withheld.gaps(*span):
                 view.put_back(left[1:])
                 return left[0]

@@ -177,12 +177,14 @@ class Session:
             self._resume(ours, out)
         if self._holding.count:
             self._let_go(now, out)
-        if push.busy or push.withheld_unsaid:
+        if push.busy:
             push.pump(out, now)
         if self._taking.owed or self._changed or self._heard_due:
             self._acknowledge(now, out)
         else:
             self._ack_due = None
+        if self._peer.withheld_unsaid and not push.busy:
+            self._meeting.say_withheld(out)
         self._judge_level(out)
         if known and (not self._taking.count if sharing.awaits else self._peer.awaited):
             self._wake_at(sharing.wait(now), out)

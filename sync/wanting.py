@@ -43,6 +43,7 @@ class Wanting:
     def wanted(self, view: PeerLog, seqs: Ranges, ours: Ranges, out: list[Output]) -> None:
         """The peer asks for these, of which we have settled `ours`."""
         view.stopped = False
+        self._peer.withheld_unsaid |= bool(view.withheld)  # It waits for all of this log again.
         self._peer.wants(view, seqs.intersect(ours))
         unheard = seqs.minus(ours)
         if unheard:
