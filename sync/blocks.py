@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sync.limits import LANE_MAX, LOGS_MAX, PLAIN_BYTES_MAX, PUSHED_LANES, RANGES_MAX, SEQ_END, ZIP_BYTES_MIN
@@ -93,10 +94,12 @@ def _values(column: Iterable[Ranges]) -> bytes:
     spans: list[bytes] = []
     for settled in column:
         after = settled.next
-        above = len(settled.spans) - (after > 0)
-        values.append(after << 1 | (above > 0))
+        above = len(settled.spans) - 1 if after else len(settled.spans)
         if above:
+            values.append(after << 1 | 1)
             spans.append(pack_spans(Ranges(settled.spans[-above:]), after))
+        else:
+            values.append(after << 1)
     return varints(values) + b"".join(spans)
 
 
@@ -146,7 +149,7 @@ def _read(data: bytes, *, dense: bool) -> tuple[State, ...]:
             numbers = _read_run_of_numbers(octets) if dense else _read_numbers(octets)
             column = _read_values(octets, len(numbers))
             told = zip(numbers, column, strict=True)
-            states += [State(Listed(number, lane), settled) for number, settled in told if settled or not dense]
+            states += [State(Listed(number, lane), settled) for number, settled in told if settled.spans or not dense]
     if sections & _UNLISTED:
         count = octets.varint(LOGS_MAX + 1)
         if not count:
@@ -162,9 +165,9 @@ def _read_numbers(octets: Octets) -> Sequence[int]:
         raise malformed("number of states")
     numbers: list[int] = []
     after = 0
-    for _ in range(count):
-        numbers.append(after + octets.varint(LOGS_MAX))
-        after = numbers[-1] + 1
+    for gap in octets.varints(count, LOGS_MAX):
+        numbers.append(after + gap)
+        after += gap + 1
     return numbers
 
 
@@ -176,19 +179,23 @@ def _read_run_of_numbers(octets: Octets) -> Sequence[int]:
 
 
 def _read_values(octets: Octets, count: int) -> list[Ranges]:
-    values = [octets.varint(2 * SEQ_END + 2) for _ in range(count)]
-    return [_settled(octets, value) for value in values]
+    values = octets.varints(count, 2 * SEQ_END + 2)
+    return [_settled(octets, value) if value & 1 else _below(value >> 1) for value in values]
 
 
 def _settled(octets: Octets, value: int) -> Ranges:
     after = value >> 1
-    spans: tuple[Span, ...] = ((0, after),) if after else ()
-    if value & 1:
-        above = read_spans(octets, after)
-        if above[0][0] == after:
-            raise malformed("spans that touch")
-        spans += above
-    return Ranges(spans) if spans else NOTHING
+    if not value & 1:
+        return _below(after)
+    above = read_spans(octets, after)
+    if above[0][0] == after:
+        raise malformed("spans that touch")
+    return Ranges(_below(after).spans + above)
+
+
+@lru_cache(maxsize=1_024)  # Most logs have no holes, and many are equally long.
+def _below(after: int) -> Ranges:
+    return Ranges(((0, after),)) if after else NOTHING
 
 
 def _read_other(octets: Octets) -> State:

@@ -32,6 +32,8 @@ def varint(number: int) -> bytes:
 
 def varints(numbers: list[int]) -> bytes:
     """Several, one behind the other."""
+    if numbers and max(numbers) <= 0x7F:
+        return bytes(numbers)
     out = bytearray()
     for number in numbers:
         while number > 0x7F:
@@ -62,6 +64,22 @@ class Octets:
                 return value
             shift += 7
         raise malformed("number")
+
+    def varints(self, count: int, end: int = VARINT_END) -> list[int]:
+        """So many numbers below end, one behind the other."""
+        numbers: list[int] = []
+        data, at = self._data, self._at
+        for _ in range(count):
+            byte = data[at] if at < len(data) else 0x80
+            if byte < 0x80 and byte < end:  # Most numbers are one byte.
+                numbers.append(byte)
+                at += 1
+            else:
+                self._at = at
+                numbers.append(self.varint(end))
+                at = self._at
+        self._at = at
+        return numbers
 
     def take(self, count: int) -> bytes:
         """So many bytes."""

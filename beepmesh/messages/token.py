@@ -18,6 +18,7 @@ Packed, 175 bytes, big-endian; the seq is the place in the run:
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -76,6 +77,7 @@ class Token(NamedTuple):
         return self.entry.id
 
 
+@lru_cache(maxsize=1_024)  # Asked several times for each token that comes or leaves.
 def token_log(log: LogId) -> LogId:
     """The log under which the tokens of that log's entries are reconciled, each at its entry's seq."""
     return LogId(sha256(_LABEL + log.feed + bytes((log.lane,))).digest()[:16], _URGENT)

@@ -140,8 +140,11 @@ def evict(connection: sqlite3.Connection, limits: Limits, own: Collection[bytes]
 
 def carried_bytes(connection: sqlite3.Connection, own: Collection[bytes]) -> int:
     """The bytes of the bodies that are still here of other feeds than these."""
-    sizes = connection.execute("SELECT feed, body_bytes FROM logs")
-    return sum(body_bytes for feed, body_bytes in sizes if feed not in own)
+    query = "SELECT coalesce(sum(body_bytes), 0) FROM logs"
+    (total,) = connection.execute(query).fetchone()
+    ours = (connection.execute(f"{query} WHERE feed = ?", (feed,)).fetchone() for feed in own)
+    carried: int = total - sum(body_bytes for (body_bytes,) in ours)
+    return carried
 
 
 def _excess(connection: sqlite3.Connection, limits: Limits, own: Collection[bytes]) -> int:

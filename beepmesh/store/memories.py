@@ -45,8 +45,9 @@ def write(connection: sqlite3.Connection, memories: Collection[tuple[bytes, Memo
         _thin(connection, replaced, newest)
     query = "SELECT number, base FROM memories ORDER BY number DESC LIMIT -1 OFFSET ?"
     oldest: list[tuple[int, int]] = connection.execute(query, (PEERS_REMEMBERED_MAX,)).fetchall()
-    connection.executemany("DELETE FROM memories WHERE number = ?", [(number,) for number, _ in oldest])
-    _thin(connection, [base for _, base in oldest], newest)
+    if oldest:
+        connection.executemany("DELETE FROM memories WHERE number = ?", [(number,) for number, _ in oldest])
+        _thin(connection, [base for _, base in oldest], newest)
 
 
 def forget(connection: sqlite3.Connection, device: bytes) -> None:

@@ -16,7 +16,7 @@ from sync.blocks import (
     zipped,
 )
 from sync.limits import LOGS_MAX, SEQ_END
-from sync.octets import Octets, RemoteProtocolError, varint
+from sync.octets import VARINT_END, Octets, RemoteProtocolError, varint, varints
 from sync.ranges import NOTHING, Ranges
 from sync.refs import Listed
 from tests.sync.pair import first, log, seqs
@@ -82,3 +82,21 @@ def test_spans_may_not_reach_beyond_the_last_seq() -> None:
     assert read_spans(Octets(pack_spans(seqs((0, SEQ_END)), 0)), 0) == ((0, SEQ_END),)
     with pytest.raises(RemoteProtocolError, match="record-malformed"):
         read_spans(Octets(b"\x01\x01" + varint(SEQ_END - 1)), 0)
+
+
+NUMBERS = [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, VARINT_END - 1, 5]
+
+
+@pytest.mark.parametrize("numbers", [[], [0], [0x7F, 1, 0], NUMBERS])
+def test_numbers_in_a_row_are_read_as_one_by_one(numbers: list[int]) -> None:
+    data = b"".join(map(varint, numbers))
+    assert varints(numbers) == data
+    octets = Octets(data + b"rest")
+    assert octets.varints(len(numbers)) == numbers
+    assert octets.rest() == b"rest"
+
+
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x80", b"\x01\x80\x00", b"\x01\x0a", b"\x0a\x01"])
+def test_a_row_with_a_bad_number_is_refused(data: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="record-malformed"):
+        Octets(data).varints(2, 10)
