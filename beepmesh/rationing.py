@@ -6,8 +6,8 @@ for: the crowds of what is held, of the store; the peer's view, of the peer. The
 Records between owners (introduction.py), after the proof: `00 | view` this is mine, tell me yours; `01 | view` mine.
 
 Laws
-1. What a peer tells makes a difference to mail that names a crowd, and to nothing else; one that never answers is given
-   none of it.
+1. What a peer tells makes a difference to mail that names a crowd only; one that never answers is given none of it, nor
+   what stands above it in its log.
 2. What is withheld is weighed again when the peer tells a view. It is asked for one every VIEW_AGE_S, and on a link
    that stands this counts as another meeting: so withheld mail earns gifts where nobody comes or goes, too.
 """
@@ -29,7 +29,7 @@ from beepmesh.trust.crowds import NOBODY, Crowds
 from sync.logs import LogId
 from sync.ranges import NOTHING, Ranges, Span
 
-VIEW_AGE_S: Final = 1_800.0  # How long a view is believed on one link.
+VIEW_AGE_S: Final = 600.0  # How long a view is believed on one link.
 HISTORY_S: Final = 600.0  # How much of the history of meetings a crash may cost.
 TAGS_MAX: Final = 65_536  # Entries whose crowd is kept in memory, some 6 MB; of others the store is asked.
 RATIONED_LANES: Final = frozenset({LANE_MESSAGES, LANE_LATER})

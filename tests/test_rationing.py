@@ -125,6 +125,37 @@ def test_what_was_withheld_costs_little_and_may_be_given_at_a_later_meeting() ->
     assert valley.held(other)
 
 
+def test_on_a_link_that_stands_what_was_withheld_is_weighed_again() -> None:
+    valley = Valley()
+    carrier, other = valley.strangers[:2]
+    for _ in range(3):
+        valley.meet(carrier, valley.crowd[0], hours=1)
+    valley.meet(valley.author, carrier, hours=1)
+    valley.mesh.connect(carrier, other)
+    valley.mesh.run()
+    assert valley.held(other) == []
+    for _ in range(6):
+        valley.meet(other, valley.reader)
+        valley.mesh.run(seconds=3_600)
+    assert valley.reader.texts() == [LARGE]
+
+
+def test_who_never_tells_a_view_is_given_nothing_that_names_a_crowd_and_whatever_goes_to_all() -> None:
+    valley = Valley("The ford is deep.")
+    carrier, silent = valley.strangers[:2]
+    for _ in range(3):
+        valley.meet(carrier, valley.crowd[0], hours=1)
+    carrier.send("everyone", "Meet at the school.")
+    valley.author.send(valley.reader.name, "Help!", priority="sos")
+    valley.meet(valley.author, carrier, hours=1)
+    silent.engine._rationing.receive = lambda *_: b""  # type: ignore[method-assign]
+    valley.meet(carrier, silent)
+    assert valley.held(carrier)
+    assert not valley.held(silent)
+    assert silent.texts() == ["Meet at the school."]
+    assert len(silent.held(LogId(valley.author.home.identity.feed, LANE_URGENT))) > 1
+
+
 def test_two_who_ask_each_other_at_once_are_both_answered() -> None:
     valley = Valley()
     valley.reader.send(valley.author.name, LARGE)
