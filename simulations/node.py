@@ -87,6 +87,11 @@ class Surroundings(Protocol):
         """What each store may take; None for no limit."""
         ...
 
+    @property
+    def statements(self) -> int:
+        """How many SQL statements each store keeps ready."""
+        ...
+
     def arrived(self, node: int, payload: Payload) -> None:
         """A node has opened a message, and holds it durably."""
         ...
@@ -239,7 +244,7 @@ class SimNode:
     def _open_home(self) -> _NotedHome:
         if self._store is None:
             self._column_key = self.entropy(KEY_BYTES)
-            self._store = memory_store(self._column_key, self.entropy)
+            self._store = memory_store(self._column_key, self.entropy, statements=self.world.statements)
             self._store.limit(None, self.world.store_bytes)
         home = _NotedHome(
             Path(f"node-{self.number}"),

@@ -187,7 +187,7 @@ class _Antenna:
 
     def serve(self) -> None:
         """If it is free, give the oldest its turn whose other node is free as well."""
-        while not self.busy:
+        while self.waiting and not self.busy:
             for end in islice(self.waiting, LOOKED_AT_MAX):
                 first, second = end.antennas
                 if not first.busy and not second.busy:

@@ -40,7 +40,7 @@ from beepmesh.store.contract import (
     Worth,
     feeds_of,
 )
-from beepmesh.store.database import MEMORY, Columns, Database
+from beepmesh.store.database import MEMORY, STATEMENTS, Columns, Database
 from beepmesh.store.memories import draw_epoch
 from sync.logs import LogId, LogState
 from sync.memory import Memory
@@ -57,9 +57,9 @@ def open_store(home: Path, column_key: bytes, entropy: Entropy = os.urandom) -> 
     return _opened(home / FILE_NAME, column_key, entropy)
 
 
-def memory_store(column_key: bytes, entropy: Entropy = os.urandom) -> SqliteStore:
-    """The same store without a disk."""
-    return _opened(MEMORY, column_key, entropy)
+def memory_store(column_key: bytes, entropy: Entropy = os.urandom, *, statements: int = STATEMENTS) -> SqliteStore:
+    """The same store without a disk. `statements`: so many are kept ready, which takes more memory than the data."""
+    return _opened(MEMORY, column_key, entropy, statements)
 
 
 class SqliteStore:
@@ -270,8 +270,8 @@ class SqliteStore:
             views.rebuild(connection, self._columns)
 
 
-def _opened(path: Path, column_key: bytes, entropy: Entropy) -> SqliteStore:
-    database = Database(path)
+def _opened(path: Path, column_key: bytes, entropy: Entropy, statements: int = STATEMENTS) -> SqliteStore:
+    database = Database(path, statements=statements)
     try:
         if database.writable:
             _found(database, entropy)
