@@ -3,7 +3,7 @@
 1. A message is opened only by those it is for, by each once, and never before the ideal flood could have brought it.
 2. What a node has settled stays settled, also when its power was lost; its change numbers grow.
 3. What a node holds goes only because its token came, or by an eviction that was counted.
-4. Two nodes that both say they are level lack nothing that the other one holds, large mail apart: it is rationed.
+4. Two nodes that both say they are level lack nothing that the other one holds and does not withhold.
 5. Queues, sessions and what stands in memory stay within their bounds; nobody carries more than his store's limit.
 6. A device that was put out gains nothing on a link to anybody who knew it when the link began.
 
@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from beepmesh.giving import MARKS_MAX
-from beepmesh.messages.lifetimes import LANE_MESSAGES, LANE_URGENT
 from beepmesh.messages.token import token_log
 from beepmesh.recent import RECENT_BYTES_MAX
 from simulations.bound import flood
@@ -29,11 +28,10 @@ from simulations.radio import Link, Population
 from simulations.staging import Stage
 from simulations.watched import Noted, WatchedNode
 from simulations.workload import EVERYBODY
-from sync.logs import LogId
+from sync.logs import LogId, reconciled
 from sync.ranges import NOTHING, Ranges
 
 STORES_EVERY: Final = 5_000
-PUSHED_TO_ALL: Final = (LANE_URGENT, LANE_MESSAGES)
 LINKS_MAX: Final = 1_024
 """Of one node at once: more people than ever stand in reach of one radio."""
 LIMIT_SLACK: Final = 65_536
@@ -199,14 +197,16 @@ class Watch:
         assert session is not None
         for log, state in other.frontier.states.items():
             missing = state.settled.minus(node.frontier.settled(log))
-            if not missing or log.lane not in PUSHED_TO_ALL or node.number in self._noted.refusing:
+            if not missing or not reconciled(log) or node.number in self._noted.refusing:
                 continue
             view = session._peer._logs.get(log)  # To ask for it would make one, and change the run.
             if view is not None and view.stopped:
                 continue  # It comes from another neighbour, at the node's own wish.
+            if view is not None:
+                missing = missing.minus(view.withheld)
             assert other.store is not None
-            stop = missing.spans[-1][1]
-            gone = other.store.read(log, 0, stop, bytes_max=0, with_prev=False).gone
+            stop = missing.top
+            gone = other.store.read(log, 0, stop, bytes_max=0, with_prev=False).gone if missing else NOTHING
             if missing.minus(gone):
                 self._broken(
                     f"nodes {node.number} and {other.number} say they are level, and node {node.number} lacks"
