@@ -69,8 +69,13 @@ class View:
         """For a crowd: that of the likeliest part of it, or of a wider one where its parts are not known."""
         chance = self._asked.get(crowd)
         if chance is None:
-            told = self.told.items()
-            inside = [chance for known, chance in told if holds(crowd, known)]
+            told, low = self.told.items(), crowd.bit_length()
+            inside = [
+                chance
+                for known, chance in told
+                # `holds`, without a call for each: a new view is asked about every crowd that there is mail for.
+                if (more := known.bit_length() - low) >= 0 and known >> more == crowd
+            ]
             chance = max(inside or [chance for known, chance in told if holds(known, crowd)], default=0.0)
             self._asked[crowd] = chance
         return chance

@@ -414,7 +414,7 @@ class Meeting:
 
     def say_withheld(self, out: list[Output]) -> None:
         """All that the peer waits for is withheld. Not before it knows us: it would wait for what it hears later."""
-        if self.told:
+        if self.told and self.known:
             self._peer.withheld_unsaid = False
             out.append(Send(encode(Withheld())))
 

@@ -44,6 +44,8 @@ class PeerLog:
     """What the peer asked for and was not sent since, whether it has settled it or not."""
     excused: Ranges = NOTHING
     """What the peer has and will not come: it said GONE, or the node refused it."""
+    spared: Ranges = NOTHING
+    """What the peer has and need not be waited for: it said WITHHELD, or pushes it once more, with prev."""
     fork: int = NO_FORK
     """The seq at which our entry is another than the peer's."""
     fork_due: bool = False
@@ -179,6 +181,7 @@ class Peer:
         """We have just told, or sketched, everything as it is now."""
         for view in self._logs.values():
             view.told = self._frontier.settled(view.log)
+            self.withheld_unsaid |= bool(view.withheld)
 
     def everything(self, told: Mapping[LogId, Ranges], lanes: range) -> None:
         """The peer has settled this, and nothing else in these lanes."""
@@ -243,12 +246,31 @@ class Peer:
         self.weigh(view)
         return view
 
+    def refused(self, view: PeerLog, seqs: Ranges, *, final: bool) -> None:
+        """A run did not settle these. Raises RemoteProtocolError: ranges-too-many."""
+        if final:
+            self.excuse(view.log, seqs)
+        elif not view.paused:  # What was stopped comes once more when it is asked to go on.
+            self.spare(view, seqs)
+
     def withholds(self) -> None:
         """Nothing of what it owes is to be waited for, but in lane 0, and what is stopped: of that it weighed nothing.
         Raises RemoteProtocolError: ranges-too-many."""
         for view in [self._logs[log] for log in self._awaited if log.lane]:
             if not view.paused:
-                self.excuse(view.log, view.missing)
+                self.spare(view, view.missing.minus(view.given))  # What it pushed is under way.
+
+    def spare(self, view: PeerLog, seqs: Ranges) -> None:
+        """These come by themselves, if they come. Raises RemoteProtocolError: ranges-too-many."""
+        self._spare(view, view.spared.union(seqs))
+        view.missing = view.missing.minus(seqs)
+        self.weigh(view)
+
+    def paused(self, view: PeerLog) -> None:
+        """Nothing of this is to be pushed here for now: nor does anything come by itself."""
+        if view.spared:
+            self._spare(view, NOTHING)
+            self._await(view)
 
     def came(self, view: PeerLog, ours: Ranges) -> None:
         """We have settled this now, and need not wait for it."""
@@ -278,7 +300,7 @@ class Peer:
         return bool(self.lanes >> lane & 1)
 
     def _await(self, view: PeerLog) -> None:
-        missing = view.holds.minus(self._frontier.settled(view.log)).minus(view.excused)
+        missing = view.holds.minus(self._frontier.settled(view.log)).minus(view.excused).minus(view.spared)
         if missing.spans or view.missing.spans:
             view.missing = missing
             self.weigh(view)
@@ -286,6 +308,10 @@ class Peer:
     def _want(self, view: PeerLog, wanted: Ranges) -> None:
         self._count(len(wanted.spans) - len(view.wanted.spans))
         view.wanted = wanted
+
+    def _spare(self, view: PeerLog, spared: Ranges) -> None:
+        self._count(len(spared.spans) - len(view.spared.spans))
+        view.spared = spared
 
     def _hold(self, view: PeerLog, holds: Ranges) -> None:
         if holds is not view.holds:

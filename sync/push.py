@@ -272,11 +272,14 @@ class Push:
     def _next(self, view: PeerLog, entries_max: int) -> Span | None:
         """The next span that may be pushed, as far as it goes."""
         while (span := view.next_todo(entries_max)) is not None:
+            if view.wanted.covers(*span):
+                return span
             withheld = self._withholds(view.log, *span)
             if withheld is None:
                 view.put_back((span,))
                 self._undecided[view.log] = view
                 return None
+            self._undecided.pop(view.log, None)
             withheld = withheld.minus(view.wanted)
             if not withheld:
                 return span
@@ -324,6 +327,8 @@ class Push:
         out.append(Send(encode(Run(self.name(view.log), start, (prev or None) if said else None, packed))))
         view.top = max(view.top, stop)
         view.told = view.told.add(start, stop)
+        if view.withheld:  # It was wanted all the same.
+            view.withheld = view.withheld.minus(Ranges(((start, stop),)))
         self._peer.gave(view, start, stop)
         self._window.append(Sent(view, start, stop, said or start == 0, size))
         self._window_bytes += size

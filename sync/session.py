@@ -313,11 +313,9 @@ class Session:
         self._peer.came(view, ours)
         if log.lane >= self._push.lanes_open or not self._agreed(log) or not reconciled(log) or ours is view.seen:
             return
-        if view.grew(ours):
-            if view.told != ours and not view.paused:
-                self._changed[log] = None
-        elif view.stopped:
-            self._changed[log] = None  # It is not pushed, so it is told.
+        has_some = view.grew(ours)
+        if view.stopped or (has_some and view.told != ours and not view.paused):
+            self._changed[log] = None  # What is stopped is not pushed, so it is told.
         if from_elsewhere_at is not None and log.feed not in self._watched and self._sharing.others:
             self._hold_back(view, from_elsewhere_at)
         self._push.enqueue(view)
@@ -356,9 +354,11 @@ class Session:
     def _stop(self, refs: Iterable[LogRef]) -> None:
         self._released = True
         for ref in refs:
-            log = self._resolve(ref)
-            if log.lane:
-                self._peer.log(log).stopped = True
+            view = self._peer.log(self._resolve(ref))
+            if view.log.lane:
+                view.stopped = True
+                if view.told != self._frontier.settled(view.log):
+                    self._changed[view.log] = None  # It is not pushed, so it is told.
 
     # What is pushed to us.
 
@@ -387,8 +387,7 @@ class Session:
         self._grew(view)
         left = self._frontier.settled(event.log).gaps(event.start, event.start + event.count)
         if left:  # Whatever the reason, this run did not settle these: they are not waited for any more.
-            if taken.final or not view.paused:  # What was stopped comes once more when it is asked to go on.
-                self._peer.excuse(event.log, Ranges(left))
+            self._peer.refused(view, Ranges(left), final=taken.final)
             if reconciled(event.log):
                 self._changed[event.log] = None
 

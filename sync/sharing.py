@@ -144,6 +144,7 @@ class Sharing:
     def _pause(self, view: PeerLog, paused: bool) -> None:
         view.paused = paused
         if paused:
+            self._peer.paused(view)
             self._paused[view.log] = None
         else:
             self._paused.pop(view.log, None)

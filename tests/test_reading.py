@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from beepmesh import desk
 from beepmesh.crypto.payload import pack as pack_payload
-from beepmesh.crypto.seal import HEAD_BYTES, SLOT_BYTES, WRAPS_MAX, Recipient, hint, hint_key, seal
+from beepmesh.crypto.seal import CROWD_BYTES, HEAD_BYTES, SLOT_BYTES, WRAPS_MAX, Recipient, hint, hint_key, seal
 from beepmesh.errors import Refused
 from beepmesh.events import MessageArrived
 from beepmesh.messages.content import Text, encode_content
@@ -132,6 +132,7 @@ def test_a_full_envelope_opens_at_the_slot_that_is_ours() -> None:
         seq=1,
         recipients=[*others[:17], ours, *others[17:]],
         entropy=scene.mesh.village.entropy,
+        crowd=bytes(CROWD_BYTES),
     )
     (entry,) = chain(ayesha.identity.feed_key, 1, [(hints, body)], after=scene.entry)
     letter = reader_of(scene.bilal).open(entry, NOW_MS)
@@ -201,6 +202,7 @@ def test_an_insider_cannot_write_in_another_one_s_name() -> None:
         seq=0,
         recipients=[Recipient(bilal.identity.device, bilal.identity.device_key.public, bundle, key)],
         entropy=scene.mesh.village.entropy,
+        crowd=bytes(CROWD_BYTES),
     )
     (entry,) = chain(me.identity.feed_key, 1, [(hints, body)])
     scene.say(scene.mallory, entry)
@@ -228,6 +230,7 @@ def test_a_true_envelope_with_nonsense_inside_is_counted_and_shown_to_nobody() -
                 seq=seq,
                 recipients=[Recipient(bilal.identity.device, bilal.identity.device_key.public, bundle, key)],
                 entropy=scene.mesh.village.entropy,
+                crowd=bytes(CROWD_BYTES),
             )
         )
     for entry in chain(me.identity.feed_key, 1, bodies):

@@ -8,7 +8,7 @@ from hashlib import sha256, shake_256
 
 from beepmesh.crypto.prekeys import PrekeyBundle, PrekeyRing
 from beepmesh.crypto.primitives import AgreementKey, Entropy, SigningKey
-from beepmesh.crypto.seal import CROWD_LANE, Opened, Recipient, hint_key, open_slot, seal
+from beepmesh.crypto.seal import URGENT_LANE, Opened, Recipient, hint_key, open_slot, seal
 
 NOW_S = 1_795_000_000  # November 2026
 ORG = sha256(b"org").digest()[:16]
@@ -50,7 +50,11 @@ class Device:
     def to(self, other: Device) -> Recipient:
         return Recipient(other.id, other.key.public, other.bundle, hint_key(self.link, other.link.public))
 
-    def seal(self, payload: bytes, *to: Device, lane: int = 1, seq: int = 7) -> tuple[bytes, bytes]:
+    def seal(
+        self, payload: bytes, *to: Device, lane: int = 1, seq: int = 7, crowd: bytes | None = None
+    ) -> tuple[bytes, bytes]:
+        if crowd is None:
+            crowd = b"" if lane == URGENT_LANE else TOWARDS
         return seal(
             payload,
             org=ORG,
@@ -62,7 +66,7 @@ class Device:
             seq=seq,
             recipients=[self.to(other) for other in to],
             entropy=entropy_from("seal"),
-            crowd=TOWARDS if lane == CROWD_LANE else b"",
+            crowd=crowd,
         )
 
     def open(

@@ -72,8 +72,8 @@ def open_envelope(
     body: bytes, index: int, place: Place, receiver_public: bytes, prekey_seed: bytes, senders: dict[bytes, bytes]
 ) -> tuple[bytes, bytes, bytes]:
     """(sender device id, payload, token). Raises whatever it stumbles over."""
-    assert body[:2] == b"\x01\x02"
-    commit, at = body[2:18], 21 if place.lane == 2 else 19
+    assert body[:2] == b"\x01\x03"
+    commit, at = body[2:18], 21 if place.lane else 19
     count = body[at - 1]
     slot = body[at + 1_298 * index : at + 1_298 * (index + 1)]
     assert index < count
@@ -109,7 +109,7 @@ def header_proved_by(packed: bytes, seq: int, public: bytes) -> bytes | None:
     """The header that a delivery token proves; None if it proves none."""
     feed, classes, prev, time_ms, hint = packed[:16], packed[16], packed[17:49], packed[49:55], packed[55:59]
     length, rest, signature, secret = packed[59:63], packed[63:95], packed[95:159], packed[159:]
-    face = b"\x01\x02" + hashlib.sha256(b"beepmesh/commit/2" + secret).digest()[:16]
+    face = b"\x01\x03" + hashlib.sha256(b"beepmesh/commit/2" + secret).digest()[:16]
     lane, ttl, priority = classes // 64, classes // 4 % 16, classes % 4
     place = b"\x02" + feed + bytes([lane]) + seq.to_bytes(4, "big") + prev
     body = length + hashlib.sha256(face + rest).digest()

@@ -23,10 +23,11 @@ from beepmesh.crypto.primitives import (
     verify,
 )
 from beepmesh.crypto.seal import (
-    CROWD_LANE,
+    CROWD_BYTES,
     HEAD_BYTES,
     SLOT_BYTES,
     TOKEN_BYTES,
+    URGENT_LANE,
     WRAPPED_BYTES,
     WRAPS_MAX,
     crowd_of_body,
@@ -52,6 +53,7 @@ REASONS = {
     "envelope-open",
     "envelope-commit",
 }
+HEAD = HEAD_BYTES + CROWD_BYTES  # In the lane of these tests, 1.
 TEXT = b"Bring the boat to the ford. " * 4
 _, BODY = ALICE.seal(TEXT, BEN)
 _, BODY_TO_TWO = ALICE.seal(TEXT, BEN, CYRA)
@@ -78,7 +80,7 @@ def refused(
 def test_what_is_sealed_is_what_is_opened() -> None:
     opened = BEN.open(BODY, 0, ALICE, ALL)
     assert (opened.sender, opened.payload) == (ALICE.id, TEXT)
-    assert len(BODY) == HEAD_BYTES + SLOT_BYTES + len(TEXT) + 16
+    assert len(BODY) == HEAD + SLOT_BYTES + len(TEXT) + 16
     assert SLOT_BYTES == 1_298
 
 
@@ -125,7 +127,7 @@ def test_two_envelopes_of_one_text_have_nothing_in_common_but_their_form() -> No
     _, first = ALICE.seal(TEXT, BEN)
     _, second = ALICE.seal(TEXT, BEN)
     # Entropy is the same here; the encapsulation draws its own.
-    assert first[HEAD_BYTES + 2 : HEAD_BYTES + 1_250] != second[HEAD_BYTES + 2 : HEAD_BYTES + 1_250]
+    assert first[HEAD + 2 : HEAD + 1_250] != second[HEAD + 2 : HEAD + 1_250]
     assert ALICE.id not in first
     assert BEN.id not in first
     assert BEN.bundle.prekey_id not in first
@@ -133,7 +135,8 @@ def test_two_envelopes_of_one_text_have_nothing_in_common_but_their_form() -> No
 
 @pytest.mark.parametrize("part", range(8))
 def test_a_flipped_bit_anywhere_is_refused(part: int) -> None:
-    for at in range(part, len(BODY), 8):
+    """The crowd is for who carries, and no reader needs it; the signature of the entry is over that, too."""
+    for at in set(range(part, len(BODY), 8)) - set(range(HEAD - CROWD_BYTES - 1, HEAD - 1)):
         changed = bytearray(BODY)
         changed[at] ^= 1 << (at * 7 % 8)
         refused(bytes(changed))
@@ -142,15 +145,15 @@ def test_a_flipped_bit_anywhere_is_refused(part: int) -> None:
 def test_a_flipped_bit_in_another_ones_slot_does_not_hurt() -> None:
     """Each slot is its own; what binds them is the commitment."""
     changed = bytearray(BODY_TO_TWO)
-    changed[HEAD_BYTES + SLOT_BYTES + 100] ^= 1
+    changed[HEAD + SLOT_BYTES + 100] ^= 1
     assert BEN.open(bytes(changed), 0, ALICE, ALL).payload == TEXT
     assert refused(bytes(changed), 1, CYRA) == "envelope-open"
 
 
 def test_an_envelope_cut_anywhere_is_refused() -> None:
     reasons = [refused(BODY[:at]) for at in range(len(BODY))]
-    assert set(reasons[: HEAD_BYTES + SLOT_BYTES + 16]) == {"envelope-malformed"}
-    assert set(reasons[HEAD_BYTES + SLOT_BYTES + 16 :]) == {"envelope-open"}
+    assert set(reasons[: HEAD + SLOT_BYTES + 16]) == {"envelope-malformed"}
+    assert set(reasons[HEAD + SLOT_BYTES + 16 :]) == {"envelope-open"}
     assert refused(BODY + b"\0") == "envelope-open"
 
 
@@ -158,8 +161,8 @@ def test_an_envelope_cut_anywhere_is_refused() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_refused_and_nothing_else_happens(data: bytes, index: int) -> None:
     refused(data, index)
-    refused(b"\x01\x02" + data, index)
-    refused(BODY[:HEAD_BYTES] + data, index)
+    refused(b"\x01\x03" + data, index)
+    refused(BODY[:HEAD] + data, index)
 
 
 def test_an_index_that_no_slot_has_is_refused() -> None:
@@ -167,20 +170,36 @@ def test_an_index_that_no_slot_has_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lane", "seq", "org"), [(0, 7, ORG), (3, 7, ORG), (1, 6, ORG), (1, 8, ORG), (1, 7, bytes(16))]
+    ("lane", "seq", "org"), [(2, 7, ORG), (3, 7, ORG), (1, 6, ORG), (1, 8, ORG), (1, 7, bytes(16))]
 )
 def test_a_wrap_replayed_in_another_place_is_refused(lane: int, seq: int, org: bytes) -> None:
     assert refused(BODY, lane=lane, seq=seq, org=org) == "envelope-open"
 
 
-def test_a_wrap_replayed_in_the_lane_of_crowds_is_refused() -> None:
-    assert refused(BODY, lane=CROWD_LANE) == "envelope-malformed"
+def test_a_wrap_replayed_in_the_lane_without_crowds_is_refused() -> None:
+    assert refused(BODY, lane=URGENT_LANE) == "envelope-malformed"
+    _, urgent = ALICE.seal(TEXT, BEN, lane=URGENT_LANE)
+    assert refused(urgent) == "envelope-malformed"
 
 
-def test_the_crowd_stands_in_clear_and_only_where_mail_is_rationed() -> None:
-    _, body = ALICE.seal(b"a photo", BEN, lane=CROWD_LANE)
+@pytest.mark.parametrize("lane", [1, 2, 3])
+def test_the_crowd_stands_in_clear_in_every_lane_but_the_urgent_one(lane: int) -> None:
+    _, body = ALICE.seal(b"a line", BEN, lane=lane)
+    _, urgent = ALICE.seal(b"a line", BEN, lane=URGENT_LANE)
     assert crowd_of_body(body) == TOWARDS
-    assert crowd_of_body(body[:HEAD_BYTES]) == b""
+    assert crowd_of_body(body[: HEAD - 2]) == b""
+    assert len(body) == len(urgent) + CROWD_BYTES
+
+
+def test_what_is_no_envelope_of_ours_names_no_crowd() -> None:
+    for head in (b"\x01\x02", b"\x02\x03", b"\x03\x03"):
+        assert crowd_of_body(head + BODY[2:]) == b""
+
+
+@pytest.mark.parametrize(("lane", "crowd"), [(0, TOWARDS), (1, b""), (2, b"\x01"), (3, TOWARDS + b"\x01")])
+def test_a_crowd_where_there_is_none_or_none_where_there_is_one_is_a_broken_promise(lane: int, crowd: bytes) -> None:
+    with pytest.raises(AssertionError):
+        ALICE.seal(TEXT, BEN, lane=lane, crowd=crowd)
 
 
 def test_a_wrap_replayed_in_another_feed_is_refused() -> None:
@@ -204,11 +223,11 @@ def test_a_wrap_replayed_in_another_feed_is_refused() -> None:
 
 def test_a_receiver_cannot_point_a_wrap_at_a_third_device() -> None:
     """Ben opens what Alice sent to him, and seals root and signature again for Cyra, in his own feed and in Alice's."""
-    slot = BODY[HEAD_BYTES : HEAD_BYTES + SLOT_BYTES]
+    slot = BODY[HEAD : HEAD + SLOT_BYTES]
     ((_, secret),) = BEN.ring.candidates(slot[1])
     init = hpke_open(secret, b"beepmesh/init/1" + ORG + BEN.id, slot[2:-WRAPPED_BYTES])
     again = hpke_seal(CYRA.bundle.public, b"beepmesh/init/1" + ORG + CYRA.id, init)
-    forged = BODY[:HEAD_BYTES] + bytes([0, CYRA.bundle.week]) + again + slot[-WRAPPED_BYTES:] + BODY[-len(TEXT) - 16 :]
+    forged = BODY[:HEAD] + bytes([0, CYRA.bundle.week]) + again + slot[-WRAPPED_BYTES:] + BODY[-len(TEXT) - 16 :]
     assert refused(forged, reader=CYRA) == "envelope-binding"
     assert refused(forged, reader=CYRA, writer=BEN) == "envelope-binding"
 
@@ -226,20 +245,21 @@ def test_an_insider_cannot_write_in_the_name_of_another() -> None:
         seq=7,
         recipients=[MALLORY.to(BEN)],
         entropy=entropy_from("forged"),
+        crowd=TOWARDS,
     )
     assert refused(forged, writer=MALLORY) == "envelope-binding"
 
 
 def test_a_ciphertext_signed_again_in_another_feed_is_refused_and_costs_no_message() -> None:
     """An insider copies hints and body into an entry of her own, before the real one arrives: nothing is used up."""
-    for lane, seq in ((1, 7), (1, 0), (0, 7)):
+    for lane, seq in ((1, 7), (1, 0), (2, 7)):
         assert refused(BODY, writer=MALLORY, lane=lane, seq=seq) == "envelope-binding"
     assert BEN.open(BODY, 0, ALICE, ALL).payload == TEXT
     assert BEN.open(BODY, 0, ALICE, ALL).payload == TEXT
 
 
 def test_slots_that_were_swapped_are_refused() -> None:
-    first, second = HEAD_BYTES, HEAD_BYTES + SLOT_BYTES
+    first, second = HEAD, HEAD + SLOT_BYTES
     end = second + SLOT_BYTES
     swapped = BODY_TO_TWO[:first] + BODY_TO_TWO[second:end] + BODY_TO_TWO[first:second] + BODY_TO_TWO[end:]
     assert refused(swapped, 0) == "envelope-open"
@@ -286,29 +306,29 @@ def test_a_sender_who_gives_two_receivers_two_texts_is_found_out() -> None:
     slot = bytes([0, CYRA.bundle.week])
     slot += hpke_seal(CYRA.bundle.public, b"beepmesh/init/1" + ORG + CYRA.id, init)
     slot += ChaCha20Poly1305(kdf(message_key, commit)).encrypt(bytes(12), other_key, associated)
-    at = HEAD_BYTES + SLOT_BYTES
+    at = HEAD + SLOT_BYTES
     body = BODY_TO_TWO[:at] + slot + BODY_TO_TWO[at + SLOT_BYTES :]
     assert refused(body, 1, CYRA) == "envelope-commit"
     assert BEN.open(body, 0, ALICE, ALL).payload == TEXT
 
 
-@pytest.mark.parametrize("head", [b"\x02\x02", b"\x01\x01", b"\x01\x03", b"\x00\x02"])
+@pytest.mark.parametrize("head", [b"\x02\x03", b"\x01\x01", b"\x01\x02", b"\x01\x04", b"\x00\x03"])
 def test_another_kind_or_suite_is_refused(head: bytes) -> None:
     assert refused(head + BODY[2:]) == "envelope-malformed"
 
 
 @pytest.mark.parametrize("count", [0, 2, 25, 255])
 def test_a_wrong_count_is_refused(count: int) -> None:
-    assert refused(BODY[:18] + bytes([count]) + BODY[19:]) == "envelope-malformed"
+    assert refused(BODY[: HEAD - 1] + bytes([count]) + BODY[HEAD:]) == "envelope-malformed"
 
 
 def test_slots_of_chains_may_stand_beside_ours() -> None:
     """A later version wraps to some devices by its chains (57 B) and to older ones as today."""
     chain = b"\x01" + bytes(56)
-    mixed = BODY[:18] + b"\x03" + chain + BODY[19 : 19 + SLOT_BYTES] + chain + BODY[19 + SLOT_BYTES :]
+    mixed = BODY[: HEAD - 1] + b"\x03" + chain + BODY[HEAD : HEAD + SLOT_BYTES] + chain + BODY[HEAD + SLOT_BYTES :]
     assert BEN.open(mixed, 1, ALICE, ALL).payload == TEXT
     assert refused(mixed, 0) == "envelope-malformed"
-    unknown = BODY[:18] + b"\x02" + b"\x02" + bytes(56) + BODY[19:]
+    unknown = BODY[: HEAD - 1] + b"\x02" + b"\x02" + bytes(56) + BODY[HEAD:]
     assert refused(unknown, 1) == "envelope-malformed"
 
 
@@ -344,7 +364,7 @@ def test_an_independent_reading_of_the_format_agrees() -> None:
     assert naive_open.hint(BEN.link.seed, ALICE.link.public, BEN.id, place) == hints[4:]
 
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "own" / "envelopes-2.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "own" / "envelopes-3.json").read_text())
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])

@@ -161,10 +161,10 @@ if __name__ == "__main__":
     for name, vectors in (
         ("certificates", certificates()),
         ("prekey", prekey()),
-        ("envelopes-2", envelopes()),
+        ("envelopes-3", envelopes()),
         ("payloads", payloads()),
         ("entries-2", entries()),
-        ("tokens", tokens()),
+        ("tokens-3", tokens()),
     ):
         text = json.dumps(vectors, ensure_ascii=False, indent=1, default=bytes.hex)
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")

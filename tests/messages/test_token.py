@@ -29,7 +29,7 @@ from tests.crypto.naive_open import body_hash, header_proved_by
 
 KEY = SigningKey(bytes(range(32)))
 SECRET = bytes(range(16))
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "own" / "tokens.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "own" / "tokens-3.json").read_text())
 
 
 def entry_of(secret: bytes = SECRET, *, lane: int = 1, seq: int = 3, hints: bytes = b"hint") -> Entry:

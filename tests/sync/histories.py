@@ -32,9 +32,11 @@ from sync.session import (
     TakeRun,
     TimeCame,
     Wanted,
+    Weighed,
 )
 from tests.sync.members import Disk, Member
 from tests.sync.pair import End, World
+from tests.sync.weighing import Weighing
 
 LANES = (0, 0, 1, 1, 1, 2, 3)
 
@@ -42,11 +44,14 @@ LANES = (0, 0, 1, 1, 1, 2, 3)
 class Line(End):
     """One side of a link. Reads are answered later than they are made, and a slow link takes its time to drain."""
 
-    def __init__(self, world: History, node: Member, session: Session, number: int, other: Member) -> None:
+    def __init__(
+        self, world: History, node: Member, session: Session, number: int, other: Member, weighing: Weighing
+    ) -> None:
         super().__init__(world, node, session, number, other.number)
         self.history = world
         self.member = node
         self.other = other
+        self.weighing = weighing
         self.answers: deque[RunRead] = deque()
         self.slow = False
         self.cut = False
@@ -99,10 +104,14 @@ class Line(End):
         settled = self.settled.get(run.log, NOTHING)
         twice = settled.meets(start, stop)
         self.history.counts["twice" if twice else "once"] += 1
-        # A tip that was lost since the HELLO looks like a fork; bulk is given as often as it is wanted.
+        # A tip that either lost since the HELLO looks like a fork; bulk is given as often as it is wanted.
         fair = self.alone and run.log.lane != 3 and run.log not in self.history.forked and self.history.strict
-        if twice and fair and self.member.frontier.tip(run.log):
+        if twice and fair and self.member.frontier.tip(run.log) and run.log not in self.other.tipless:
             raise AssertionError(f"{self} was given {run.log} {start}-{stop} though it has {settled.spans}")
+
+    def weigh(self, now: float) -> None:
+        self.weighing.decide()
+        self.tell(Weighed(), now)
 
     def do_work(self, now: float) -> None:
         order = self.work[0]
@@ -160,7 +169,8 @@ class History(World):
         self.refusing = random.random() < 0.3
         self.damaging = random.random() < 0.4
         self.losing = random.random() < 0.4
-        self.splitting = random.random() < 0.3
+        self.splitting = random.random() < 0.4
+        self.withholding = random.random() < 0.5
         self.lagging = random.random() < 0.4  # Another process writes to the disks.
         for member in self.members:
             for _ in range(random.randrange(3)):
@@ -175,6 +185,7 @@ class History(World):
         for member, other in ((a, b), (b, a)):
             number = next(self._numbers)
             lanes = random.choice((15, 7, 3, 11, 13)) if self.odd_lanes and not plain else 15
+            weighing = Weighing(random, active=self.withholding and not plain and random.random() < 0.7)
             talk = Session(
                 member.frontier,
                 record_bytes_max=random.choice((16_384, 163_840)),
@@ -184,11 +195,12 @@ class History(World):
                 number=number,
                 watched=[member.feed.to_bytes(16)],
                 lanes=lanes,
+                withholds=weighing,
             )
             for end in member.ends:
                 assert isinstance(end, Line)
                 end.alone = False
-            line = Line(self, member, talk, number, other)
+            line = Line(self, member, talk, number, other, weighing)
             line.slow = not plain and random.random() < 0.3
             line.whole = plain or not (self.odd_lanes or self.disorderly)
             lines.append(line)
@@ -267,6 +279,8 @@ class History(World):
             line.tell(RecordReceived(line.inbox.popleft()), now)
         elif line.cut and random.random() < 0.2:
             self.close(line)
+        elif line.weighing.due and random.random() < 0.3:
+            line.weigh(now)
         elif line.answers and random.random() < 0.5:
             line.tell(line.answers.popleft(), now)
         elif line.work and not (line.slow and isinstance(line.work[0], AskDrained) and random.random() < 0.8):
@@ -279,6 +293,8 @@ class History(World):
             line.do_work(now)
         elif line.cut:
             self.close(line)
+        elif line.weighing.due:
+            line.weigh(now)
         else:
             return False
         return True
@@ -316,8 +332,10 @@ class History(World):
             self.damage: 8 * self.damaging,
             self.lose: 14 * self.losing,
             self.refuse: 4 * self.refusing,
+            self.reweigh: 8 * self.withholding,
             self.fork: 12 * self.splitting,
         }
+        weights = {act: share for act, share in weights.items() if share}  # Chance may hit the edge of what has none.
         acts, shares = list(weights), list(weights.values())
         for _ in range(actions):
             act = self.random.choices(acts, shares)[0]
@@ -349,6 +367,11 @@ class History(World):
     def refuse(self, member: Member) -> None:
         random, share = self.random, self.random.choice((0.0, 0.2))
         member.fickle = lambda: random.random() < share
+
+    def reweigh(self, member: Member) -> None:
+        for line in self.lines:
+            if line.member is member and self.random.random() < 0.5:
+                line.weighing.change()
 
     def want(self, member: Member) -> None:
         """Something of a bulk log."""

@@ -110,6 +110,8 @@ class Member(Node):
         self.refusals = 0
         self.losses = 0
         """How often it lost its disk, or a part of what was on it."""
+        self.tipless: set[LogId] = set()
+        """Logs of which it has not known the tip at some time."""
         self.wrote: dict[LogId, int] = {}
         self._epochs = 0
         self.live(Disk(self._new_epoch()))
@@ -187,6 +189,8 @@ class Member(Node):
         for seq in [seq for seq in mine if seq in seqs]:
             del mine[seq]
         self.disk.commit(of, seqs, tip_lost=tip_lost)
+        if of in self.disk.states and not self.disk.states[of].tip:
+            self.tipless.add(of)
         self.grow(self._learn(of))
 
     def _learn(self, of: LogId) -> Before:

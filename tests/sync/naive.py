@@ -202,7 +202,7 @@ def deflated(plain: bytes) -> bytes:
 
 # Records.
 
-KINDS = "hello states run ack gone want stop ask sketch sketched vector check".split()
+KINDS = "hello states run ack gone want stop ask sketch sketched vector check withheld".split()
 FLAGS = {"hello": 7, "states": 11, "run": 15, "ack": 3, "sketched": 3, "vector": 9}
 
 
@@ -222,7 +222,7 @@ def read(record: bytes) -> Json:
 
 def read_hello(data: Bytes, flags: int) -> Json:
     version, lanes = data.take(2)
-    need(version >= 2, "version-unsupported")
+    need(version >= 3, "version-unsupported")
     known = data.varint(65_537)
     hello: Json = {
         "version": version, "lanes": lanes % 16, "record_bytes_max": 16_384 << lanes // 16, "known": known,
@@ -235,7 +235,7 @@ def read_hello(data: Bytes, flags: int) -> Json:
         need(since >= 0)
         hello["memory"] = {"since": since, "epoch": int.from_bytes(data.take(2)), "heard": data.varint()}
     need(bool(flags & 1) or not flags & 2)
-    if version > 2:
+    if version > 3:
         data.rest()
     else:
         need(flags < 8)
@@ -302,6 +302,7 @@ READERS: dict[str, Any] = {
     "want": lambda data, flags: {"log": read_name(data), "seqs": read_spans(data, 0) if data.data else []},
     "stop": read_stop,
     "ask": lambda data, flags: {},
+    "withheld": lambda data, flags: {},
     "sketch": lambda data, flags: {"symbols": data.rest().hex()},
     "sketched": read_sketched,
     "check": lambda data, flags: {"root": data.take(2).hex(), "chain": data.take(4).hex()},
@@ -363,6 +364,7 @@ WRITERS: dict[str, Any] = {
     "want": write_seqs,
     "stop": lambda record: (0, b"".join(map(write_name, record["logs"]))),
     "ask": lambda record: (0, b""),
+    "withheld": lambda record: (0, b""),
     "sketch": lambda record: (0, bytes.fromhex(record["symbols"])),
     "sketched": write_sketched,
     "check": lambda record: (0, bytes.fromhex(record["root"] + record["chain"])),

@@ -18,9 +18,11 @@ def settle(history: History) -> None:
     for line in history.lines:
         line.slow = False
     history.quiet()
+    check_lines(history)
     for line in history.lines:
-        if line.unhurt:
-            check_given(line)
+        line.weighing.allow()
+    history.quiet()
+    check_lines(history)
     for line in list(history.lines):
         if not line.cut:
             history.cut_link(line)
@@ -58,14 +60,23 @@ def visit(history: History, a: Member, b: Member) -> list[Line]:
     return lines
 
 
+def check_lines(history: History) -> None:
+    for line in history.lines:
+        if line.unhurt:
+            check_given(line)
+            assert line.session._level, f"{line} is not level"
+
+
 def check_given(line: Line) -> None:
-    """What one holds the other has settled; but for what it gave up and said to be gone, and was given anew."""
+    """What one holds the other has settled; but for what is withheld, what it gave up and said to be gone, and what it
+    was given anew."""
     theirs = line.other.disk.states
     for of, held in line.member.entries.items():
         if reconciled(of) and of not in line.history.forked:
             settled = theirs[of].settled if of in theirs else NOTHING
             given_up = line.member.gone.get(of, NOTHING)
-            lacking = [seq for seq in held if seq not in settled and seq not in given_up]
+            withheld = line.weighing.withheld(of)
+            lacking = [seq for seq in held if seq not in settled and seq not in given_up and seq not in withheld]
             assert not lacking, f"{line.other.number} lacks {of} {lacking}, which {line.member.number} holds"
 
 

@@ -17,6 +17,7 @@ from sync.feeds import FeedList
 from sync.frontier import Frontier
 from sync.logs import LogId, LogState
 from sync.memory import Memory
+from sync.push import Withholds
 from sync.ranges import NOTHING, Ranges
 from sync.session import (
     AskDrained,
@@ -40,6 +41,7 @@ from sync.session import (
     TakeRun,
     TimeCame,
     WakeAt,
+    Weighed,
 )
 from sync.sources import Sources
 from sync.wire import Record, decode
@@ -84,6 +86,8 @@ class Node:
         self.forks: list[tuple[LogId, int]] = []
         self.refused: list[tuple[LogId, int]] = []
         self.refuses: Callable[[LogId, int], bool] = lambda log, seq: False
+        self.withholds: Withholds = lambda log, start, stop: NOTHING
+        """From whoever it meets."""
         self.ends: list[End] = []
         for of, seqs in (held or {}).items():
             self.write(of, seqs)
@@ -173,6 +177,12 @@ class Node:
         mine.update(zip(range(start, stop), order.packed, strict=True))
         before = self._settle(of, Ranges(((start, stop),)))
         return RunDone(of, start, stop - start, True), before
+
+    def weigh(self, withholds: Withholds | None = None) -> None:
+        """Withhold this from now on, or nothing any more; every session hears of it."""
+        self.withholds = withholds or (lambda log, start, stop: NOTHING)
+        for end in self.ends:
+            end.tell(Weighed(), end.world.now)
 
     def grow(self, before: list[tuple[LogId, Ranges]]) -> None:
         """Every session hears of what grew; then sessions hear what is theirs now."""
@@ -276,6 +286,7 @@ class World:
                 sources=node.sources,
                 number=number,
                 lanes=mask,
+                withholds=lambda log, start, stop, node=node: node.withholds(log, start, stop),  # type: ignore[misc]  # mypy infers no type for a lambda with a default.
             )
             ends.append(End(self, node, session, number, id(other)))
         self._salts += 1

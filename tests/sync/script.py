@@ -12,6 +12,7 @@ from sync.memory import Memory
 from sync.ranges import NOTHING, Ranges
 from sync.session import Session
 from sync.wire import (
+    WIRE_VERSION,
     Ack,
     Ask,
     Check,
@@ -28,12 +29,15 @@ from sync.wire import (
     Stop,
     Vector,
     Want,
+    Withheld,
     decode,
     encode,
 )
 from tests.sync.pair import End, Node, World, entry
 
-Said: TypeAlias = Hello | States | Vector | Run | Ack | Gone | Want | Stop | Ask | Check | Sketch | Sketched | bytes
+Said: TypeAlias = (
+    Hello | States | Vector | Run | Ack | Gone | Withheld | Want | Stop | Ask | Check | Sketch | Sketched | bytes
+)
 
 SALT = b"of this link"
 LOWEST, HIGHEST = bytes(ROOT_BYTES), b"\xff" * ROOT_BYTES
@@ -54,7 +58,7 @@ def hello(
     delta: bool = False,
     hold: bool = False,
 ) -> Hello:
-    return Hello(2, lanes, record_bytes_max, known, check, epoch, upto, root, chain, memory, delta, hold)
+    return Hello(WIRE_VERSION, lanes, record_bytes_max, known, check, epoch, upto, root, chain, memory, delta, hold)
 
 
 def run(of: LogRef, start: int, count: int = 1, prev: bytes | None = None, size: int = 0) -> Run:
@@ -83,6 +87,7 @@ class Scripted:
         self.session = Session(
             node.frontier, record_bytes_max=record_bytes_max, salt=SALT, memory=memory, sources=node.sources,
             number=number, watched=watched, lanes=lanes, later=later,
+            withholds=lambda log, start, stop: node.withholds(log, start, stop),
         )  # fmt: skip
         self.end = End(self.world, node, self.session, number, "peer")
         if started:

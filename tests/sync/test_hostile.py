@@ -405,7 +405,7 @@ def test_checks_without_end_cost_one_sketch_and_one_check() -> None:
 
 
 def test_a_record_of_a_later_version_from_a_peer_of_ours() -> None:
-    assert hangup(known(), b"\x0cnews") == "record-unknown"
+    assert hangup(known(), b"\x0dnews") == "record-unknown"
 
 
 def test_a_record_longer_than_ours_may_be() -> None:

@@ -98,16 +98,17 @@ def test_a_lane_that_one_side_leaves_out_is_left_out_by_both() -> None:
     assert [end.levels for end in world.ends] == [1, 1]
 
 
-def test_a_node_of_version_1_is_hung_up_on() -> None:
+def test_a_node_of_an_earlier_version_is_hung_up_on() -> None:
     script = Scripted(Node())
     first_of_version_1 = bytes.fromhex("8600010050") + bytes(16) + bytes.fromhex("071a00028000")
     assert script.say(first_of_version_1) == [Hangup("record-malformed")]
-    assert Scripted(Node()).say(bytes([0, 1]) + bytes(20)) == [Hangup("version-unsupported")]
+    for earlier in (1, 2):
+        assert Scripted(Node()).say(bytes([0, earlier]) + bytes(20)) == [Hangup("version-unsupported")]
 
 
 def test_a_later_version_is_spoken_with_and_its_new_records_are_passed_over() -> None:
     script = Scripted(Node({ONE: first(1)}))
-    script.say(Hello(3, 15, 65_536, 0, b"", 7, 0, bytes(8), bytes(4)), bytes([12]) + b"news")
+    script.say(Hello(4, 15, 65_536, 0, b"", 7, 0, bytes(8), bytes(4)), bytes([13]) + b"news")
     script.say(Vector(False, ()), bytes([15]))
     drain(script)
     assert script.end.hangup is None

@@ -17,6 +17,7 @@ from sync.session import RecordReceived, TimeCame, Wanted
 from sync.wire import State, States, Stop, encode
 from tests.sync.members import Member
 from tests.sync.pair import Choose, End, Node, World, first, has_after, holds, log, meet, records, sent_entries
+from tests.sync.weighing import Weighing
 
 ONE, TWO, BULK = log(1), log(2), log(1, 3)
 
@@ -111,6 +112,43 @@ def test_a_new_urgent_entry_goes_before_the_next_run(a: Node, b: Node, choose: C
     world.run()
     after = sent_entries(end)[pushed:]
     assert {of.lane for of, _ in after[: after.index((urgent, 0))]} <= {0}
+
+
+@settings(max_examples=150, deadline=None)
+@given(nodes(), nodes(), choices, st.integers(0, 2**32 - 1), st.lists(st.integers(0, 60), max_size=3))
+def test_whatever_is_withheld_for_a_while_the_rest_comes_and_in_the_end_all(
+    a: Node, b: Node, choose: Choose, seed: int, moments: list[int]
+) -> None:
+    expected = has_after(a, b), has_after(b, a)
+    weighings = [Weighing(Random(seed + number), active=True) for number in range(2)]
+    a.withholds, b.withholds = weighings
+    world = World(choose)
+    world.connect(a, b)
+    while True:
+        if any(moment <= world.steps for moment in moments):
+            moments = [moment for moment in moments if moment > world.steps]
+            for weighing in weighings:
+                weighing.change()
+        due = any(weighing.due for weighing in weighings)
+        if due and not any(end.inbox or end.work for end in world.ends):  # Decided before any time passes.
+            for node, weighing in zip((a, b), weighings, strict=True):
+                weighing.decide()
+                node.weigh(weighing)
+        elif not world.step():
+            break
+    for mine, theirs, weighing in ((a, b, weighings[1]), (b, a, weighings[0])):
+        for of, entries in has_after(mine, theirs).items():
+            lacking = entries - holds(mine).get(of, set())
+            assert all(seq in weighing.withheld(of) for seq in lacking)
+    assert [end.session._level for end in world.ends] == [True, True]
+    a.weigh()
+    b.weigh()
+    world.run()
+    assert (holds(a), holds(b)) == expected
+    assert [end.session._level for end in world.ends] == [True, True]
+    for end in world.ends:
+        assert len(sent_entries(end)) == len(set(sent_entries(end)))
+    clean(world)
 
 
 @settings(max_examples=60, deadline=None)

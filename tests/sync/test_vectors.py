@@ -10,7 +10,7 @@ import pytest
 
 import sync
 from sync.ranges import NOTHING, Ranges
-from sync.wire import Hello, RemoteProtocolError, decode, encode
+from sync.wire import WIRE_VERSION, Hello, RemoteProtocolError, decode, encode
 from tests.sync import listener, naive, vectors
 from tests.sync.naive import Json
 
@@ -92,7 +92,7 @@ def test_the_sessions_say_each_kind_of_record() -> None:
     said = {
         naive.read(bytes.fromhex(data))["type"] for session in load("sessions").values() for _, data in session["said"]
     }
-    assert said >= {"hello", "states", "vector", "run", "ack", "gone", "ask", "sketch", "sketched", "check"}
+    assert said >= {"hello", "states", "vector", "run", "ack", "gone", "ask", "sketch", "sketched", "check", "withheld"}
 
 
 def test_every_hex_example_of_the_readme_is_a_vector_of_that_name() -> None:
@@ -118,4 +118,4 @@ def test_every_bound_reason_and_notice_stands_in_the_readme() -> None:
 def test_the_hello_in_the_vectors_is_of_the_version_we_speak() -> None:
     hello = vectors.RECORDS["hello"]
     assert isinstance(hello, Hello)
-    assert hello.version == 2
+    assert hello.version == WIRE_VERSION == 3

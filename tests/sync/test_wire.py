@@ -46,6 +46,7 @@ from sync.wire import (
     Unknown,
     Vector,
     Want,
+    Withheld,
     decode,
     encode,
 )
@@ -86,7 +87,7 @@ def blocks(draw: st.DrawFn, *, dense: bool) -> tuple[State, ...]:
 size = st.integers(14, 29).map(lambda bits: 1 << bits)
 hellos = st.builds(
     lambda known, upto, since, memory, delta, **rest: Hello(
-        2, known=known, check=b"\xd0\xd1" if known else b"", upto=upto, **rest,
+        3, known=known, check=b"\xd0\xd1" if known else b"", upto=upto, **rest,
         memory=Remembered(min(since, upto), *memory) if memory else None, delta=bool(memory) and delta,
     ),
     known=st.integers(0, LOGS_MAX), upto=number, since=number, delta=st.booleans(),
@@ -117,6 +118,7 @@ records: st.SearchStrategy[Spoken] = st.one_of(
     st.builds(Want, refs, seq_sets),
     st.builds(Stop, st.lists(refs, max_size=5).map(tuple)),
     st.just(Ask()),
+    st.just(Withheld()),
     st.builds(Sketch, st.binary(max_size=40)),
     st.one_of(st.builds(Sketched, st.integers(1, SYMBOLS_MAX), st.just(False), st.just(())),
               st.builds(Sketched, st.just(0), st.just(False), hashes), st.just(Sketched(0, True, ()))),
@@ -159,7 +161,7 @@ def agree(data: bytes) -> None:
         return
     told = vectors.as_json(decode(data, bytes_max=BYTES_MAX))
     assert naive.read(data) == told
-    if told["type"] not in ("unknown", "sketch") and not is_zipped(data) and told.get("version", 2) == 2:
+    if told["type"] not in ("unknown", "sketch") and not is_zipped(data) and told.get("version", 3) == 3:
         assert naive.write(told) == data or told["type"] in ("states", "vector")
 
 
@@ -189,17 +191,18 @@ def test_a_record_beyond_its_bound_is_not_even_parsed() -> None:
         decode(bytes(101), bytes_max=100)
 
 
-@pytest.mark.parametrize("kind", [12, 13, 14, 15])
+@pytest.mark.parametrize("kind", [13, 14, 15])
 def test_a_type_of_a_later_version_is_unknown_and_not_malformed(kind: int) -> None:
     assert decode(bytes([kind | 0xF0]) + b"news", bytes_max=BYTES_MAX) == Unknown(kind)
 
 
 def test_a_later_hello_may_say_more_and_an_earlier_one_is_not_understood() -> None:
-    later = bytes([0x80, 3]) + encode(vectors.HELLO)[2:] + b"more"
+    later = bytes([0x80, 4]) + encode(vectors.HELLO)[2:] + b"more"
     assert decode(later, bytes_max=BYTES_MAX) == Hello(
-        3, vectors.HELLO.lanes, 131_072, 0, b"", 0x01020304, 9, vectors.ROOT, vectors.CHAIN
+        4, vectors.HELLO.lanes, 131_072, 0, b"", 0x01020304, 9, vectors.ROOT, vectors.CHAIN
     )
-    assert reason(bytes([0, 1]) + encode(vectors.HELLO)[2:]) == "version-unsupported"
+    for earlier in (1, 2):
+        assert reason(bytes([0, earlier]) + encode(vectors.HELLO)[2:]) == "version-unsupported"
 
 
 def test_a_run_of_as_many_bytes_and_entries_as_allowed_is_taken_and_one_more_is_not() -> None:

@@ -39,6 +39,7 @@ from sync.wire import (
     Unknown,
     Vector,
     Want,
+    Withheld,
     decode,
     encode,
 )
@@ -51,18 +52,18 @@ LOG = LogId(bytes(range(16)), 1)
 TAGGED = Tagged(bytes.fromhex("b0b1b2b3b4"), 1)
 ROOT, CHAIN = bytes(range(0xA0, 0xA8)), bytes(range(0xC0, 0xC4))
 PREV = bytes(range(0xE0, 0x100))
-HELLO = Hello(2, 0b1111, 131_072, 0, b"", 0x01020304, 9, ROOT, CHAIN)
+HELLO = Hello(3, 0b1111, 131_072, 0, b"", 0x01020304, 9, ROOT, CHAIN)
 
 RECORDS: dict[str, Spoken] = {
     "hello": HELLO,
-    "hello of a node with nothing": Hello(2, 0b0111, 16_384, 0, b"", 7, 0, bytes(8), bytes(4)),
+    "hello of a node with nothing": Hello(3, 0b0111, 16_384, 0, b"", 7, 0, bytes(8), bytes(4)),
     "hello to one that is remembered": Hello(
-        2, 0b1111, 131_072, 300, b"\xd0\xd1", 0x01020304, 1_000, ROOT, CHAIN, Remembered(998, 0x0B0C, 700), delta=True
+        3, 0b1111, 131_072, 300, b"\xd0\xd1", 0x01020304, 1_000, ROOT, CHAIN, Remembered(998, 0x0B0C, 700), delta=True
     ),
     "hello of a node that is receiving elsewhere": Hello(
-        2, 0b1111, 2**29, 65_536, b"\xd0\xd1", 2**32 - 1, 2**35 - 1, ROOT, CHAIN, Remembered(0, 0, 0), hold=True
+        3, 0b1111, 2**29, 65_536, b"\xd0\xd1", 2**32 - 1, 2**35 - 1, ROOT, CHAIN, Remembered(0, 0, 0), hold=True
     ),
-    "hello of a later version": Hello(3, 0b1111, 131_072, 0, b"", 0x01020304, 9, ROOT, CHAIN),
+    "hello of a later version": Hello(4, 0b1111, 131_072, 0, b"", 0x01020304, 9, ROOT, CHAIN),
     "states": States((
         State(Listed(7, 0), first(3)), State(Listed(9, 0), first(1)), State(Listed(300, 1), seqs((0, 5), (7, 10))),
         State(TAGGED, first(70)), State(LOG, seqs((2, 3))),
@@ -89,6 +90,7 @@ RECORDS: dict[str, Spoken] = {
     "stop": Stop((0, Listed(7, 1), LOG)),
     "stop of nothing": Stop(()),
     "ask": Ask(),
+    "withheld": Withheld(),
     "sketch": Sketch(encode_symbols([Symbol(0x0102030405060708, 0x090A0B0C, 3_073)])),
     "sketched, more wanted": Sketched(96, False, ()),
     "sketched, solved": Sketched(0, False, (b"\xf0\xf1\xf2\xf3", b"\xf4\xf5\xf6\xf7")),
@@ -102,8 +104,9 @@ REFUSED: dict[str, bytes] = {
     "hello cut short": encode(HELLO)[:-1],
     "hello with a byte more": encode(HELLO) + b"\x00",
     "hello of version 1, which was CBOR": bytes.fromhex("86000100") + b"P" + bytes(16) + bytes.fromhex("071a00028000"),
-    "hello that says version 1": encode(HELLO).replace(b"\x00\x02", b"\x00\x01", 1),
-    "hello that knows too many feeds": b"\x00\x02\x3f" + b"\x81\x80\x04",
+    "hello that says version 1": encode(HELLO).replace(b"\x00\x03", b"\x00\x01", 1),
+    "hello of version 2": encode(HELLO).replace(b"\x00\x03", b"\x00\x02", 1),
+    "hello that knows too many feeds": b"\x00\x03\x3f" + b"\x81\x80\x04",
     "hello with a delta and no memory": b"\x20" + encode(HELLO)[1:],
     "hello with an unknown flag": b"\x80" + encode(HELLO)[1:],
     "hello that remembers more than there is": b"\x10" + encode(HELLO)[1:] + bytes.fromhex("0a000000"),
@@ -150,6 +153,9 @@ REFUSED: dict[str, bytes] = {
     "sketched, solved and given up": b"\x39",
     "check cut short": b"\x0b" + bytes(5),
     "check with a flag": b"\x1b" + bytes(6),
+    "withheld with a flag": b"\x1c",
+    "withheld with the last flag": b"\x8c",
+    "withheld with a byte more": b"\x0c\x00",
 }
 
 
@@ -178,6 +184,8 @@ def as_json(record: Record) -> Json:
             return {"type": "stop", "logs": list(map(_name, logs))}
         case Ask():
             return {"type": "ask"}
+        case Withheld():
+            return {"type": "withheld"}
         case Sketch(symbols):
             return {"type": "sketch", "symbols": symbols.hex()}
         case Sketched(more, given_up, hashes):
@@ -378,12 +386,22 @@ def _forked() -> Json:
     return _transcript(a, b)
 
 
+def _withheld() -> Json:
+    """Of one log, then of nothing: it is told, is not pushed, and comes when it may."""
+    a, b = _nodes()
+    a.write(log(2, 1), seqs((3, 5)))
+    a.write(log(3, 1), seqs((3, 6)))
+    a.withholds = lambda of, start, stop: seqs((max(start, 4), stop)) if of == log(3, 1) else NOTHING
+    return _transcript(a, b, a.weigh)
+
+
 def sessions() -> Json:
     return {
         "nothing new": _nothing_new(), "one new entry": _one_new(),
         "new on both sides, then live": _new_on_both_sides_and_live(), "first contact": _first_contact(),
         "forgotten by one": _forgotten_by_one(), "remembered wrongly": _remembered_wrongly(),
         "sketched": _sketched(), "forked": _forked(),
+        "withheld": _withheld(),
     }  # fmt: skip
 
 
