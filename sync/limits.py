@@ -102,8 +102,9 @@ UNTOLD_LOGS_MAX: Final = 32
 
 HOLD_BACK_URGENT_S, HOLD_BACK_S = 0.1, 2.0
 """How long what came from one peer is told to another before it is pushed there: in lane 0, where only what comes later
-waits, and in the others. Of ten who hear each other each would else push it to nine (recorded contacts: four of five
-receptions were repeats)."""
+waits unless there are more links than LINKS_FEW, and in the others. Of ten who hear each other each would else push it
+to nine (recorded contacts: four of five receptions were repeats; of an SOS five of six, which kept the next one off the
+air)."""
 
 LINKS_FEW: Final = 2
 """With so many links or fewer, what a peer tells is wanted at once: along a chain nothing waits. In a crowd it spreads

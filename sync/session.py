@@ -322,7 +322,7 @@ class Session:
 
     def _hold_back(self, view: PeerLog, now: float) -> None:
         """Tell what came from another peer before it is pushed: if the two know each other it would come twice."""
-        if view.owes and not view.queued and (view.log.lane or self._push.later(view.log)):
+        if view.owes and not view.queued and (view.log.lane or self._push.later(view.log) or self._sharing.crowded):
             self._holding.hold(view, now)
             self._changed[view.log] = None
             self._tells_now = True
