@@ -164,7 +164,11 @@ def test_a_view_is_told_as_it_is_but_never_rounded_up_and_the_likeliest_first(to
     assert len(read.told) <= VIEW_CROWDS_MAX
     assert all(told[crowd] - 1 / 65_535 <= chance <= told[crowd] for crowd, chance in read.told.items())
     left_out = [chance for crowd, chance in told.items() if crowd not in read.told]
-    assert not left_out or max(left_out) <= min((told[crowd] for crowd in read.told), default=0) or max(left_out) < 1 / 65_535
+    assert (
+        not left_out
+        or max(left_out) <= min((told[crowd] for crowd in read.told), default=0)
+        or max(left_out) < 1 / 65_535
+    )
 
 
 def test_a_view_is_bounded_however_many_are_met() -> None:
