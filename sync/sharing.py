@@ -70,6 +70,8 @@ class Sharing:
             view = self._peer.log(log)
             self._expect(view)
             if not log.lane or not reconciled(log):
+                if log in told and log in self._peer.awaited:
+                    out.append(Send(encode(Want(self._name(log), NOTHING))))
                 continue
             if log not in self._peer.awaited:
                 # If it was stopped it stays so, and is asked to go on when it has more of this log.
