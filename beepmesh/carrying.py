@@ -14,6 +14,10 @@ infocom05 1.00 and 19 (23), cambridge-city 0.99 and 26 (31), a flooded district 
 (81), primary-school 0.98 and 139 (164). 1,000 of 100 to 300 kB, stores of 10 MB: infocom05 1.00 and 19, cambridge-city
 0.88 and 23, the district 0.79 and 24; the best published scheme 0.99, 0.85 and 0.57.
 
+A device may boast. With a tenth of all telling that they lead everywhere and handing nothing on, texts lost 0.003 of
+their deliveries at infocom05 and in the district and 0.01 at cambridge-city, hardly more than if they only handed
+nothing on: what they attract is given to others too, and gifts need nobody's word.
+
 A view is what a device tells another one of its chances: `n x (crowd 2 | level 2)`, crowds ascending, level 1 to 65,535
 (levels of one byte cost 3 % of the deliveries).
 

@@ -1,6 +1,6 @@
 """Members who mean ill: enrolled like all others, and running the product but for what they spoil.
 
-black-hole   takes everything, acknowledges it, and hands on only what it wrote itself
+black-hole   says that it leads everywhere, takes everything, acknowledges it, and hands on only what it wrote itself
 flooder      writes without end, to headquarters, as urgently as it may
 liar         claims to have settled more than there is of every log it knows
 """
@@ -12,6 +12,7 @@ from typing import Final
 
 from beepmesh import desk
 from beepmesh.asking import Asked
+from beepmesh.carrying import Carrying, View
 from beepmesh.engine import Engine
 from beepmesh.events import EntriesRead, Input, ReadEntries
 from beepmesh.home import Home
@@ -34,10 +35,22 @@ class _Forgetful(Recent):
         return None
 
 
+class _Boaster(Carrying):
+    def __init__(self, home: Home) -> None:
+        super().__init__()
+        crowds = home.roster.crowds()
+        self._boast = View(dict.fromkeys(map(crowds.of, home.roster.devices()), 1.0))
+
+    @property
+    def view(self) -> View:
+        return self._boast
+
+
 class BlackHole(SimNode):
     def _make_engine(self, home: Home) -> Engine:
         engine = super()._make_engine(home)
         engine._giving._recent = _Forgetful()
+        engine.carrying = engine._rationing._carrying = _Boaster(home)
         return engine
 
     def _answer(self, home: Home, order: Asked) -> Input:
