@@ -34,7 +34,7 @@ from math import exp
 from typing import Final, TypeAlias
 
 from beepmesh.errors import Refused
-from beepmesh.trust.crowds import NOBODY, holds, is_crowd
+from beepmesh.trust.crowds import NOBODY, is_crowd
 from sync.logs import LogId
 
 VIEW_CROWDS_MAX: Final = 128
@@ -63,26 +63,29 @@ Copy: TypeAlias = tuple[LogId, int]
 class View:
     """By crowd, the chance to meet one of it, above 0 and up to 1. Never changed."""
 
-    __slots__ = ("_asked", "told")
+    __slots__ = ("_inside", "told")
 
     def __init__(self, told: Mapping[int, float]) -> None:
         self.told = told
-        self._asked: dict[int, float] = {}
+        self._inside: dict[int, float] = {}
+        """By crowd, the chance of the likeliest part of it; made when it is first asked for."""
 
     def chance(self, crowd: int) -> float:
-        """For a crowd: that of the likeliest part of it, or of a wider one where its parts are not known."""
-        chance = self._asked.get(crowd)
-        if chance is None:
-            told, low = self.told.items(), crowd.bit_length()
-            inside = [
-                chance
-                for known, chance in told
-                # `holds`, without a call for each: a new view is asked about every crowd that there is mail for.
-                if (more := known.bit_length() - low) >= 0 and known >> more == crowd
-            ]
-            chance = max(inside or [chance for known, chance in told if holds(known, crowd)], default=0.0)
-            self._asked[crowd] = chance
-        return chance
+        """For a crowd: that of the likeliest part of it, or of the next wider one where its parts are not known."""
+        if self.told and not self._inside:
+            self._add_up()
+        chance = self._inside.get(crowd)
+        while chance is None and crowd:
+            crowd >>= 1
+            chance = self.told.get(crowd)
+        return chance or 0.0
+
+    def _add_up(self) -> None:
+        inside = self._inside
+        for crowd, chance in self.told.items():
+            while crowd and inside.get(crowd, 0.0) < chance:
+                inside[crowd] = chance
+                crowd >>= 1  # The wider one that holds it.
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from beepmesh.carrying import (
     read_view,
 )
 from beepmesh.errors import Refused
-from beepmesh.trust.crowds import NOBODY, PLACE_BITS, is_crowd
+from beepmesh.trust.crowds import NOBODY, PLACE_BITS, holds, is_crowd
 from sync.logs import LogId
 
 HOUR_S = 3_600.0
@@ -131,6 +131,15 @@ def test_a_crowd_is_met_by_its_parts_and_guessed_by_a_wider_one() -> None:
     assert View({narrow: 0.5, narrow + 1: 0.25, CROWD: 0.125, wide: 0.75}).chance(CROWD) == 0.5
     assert View({wide: 0.75}).chance(CROWD) == 0.75
     assert View({ELSEWHERE: 0.5}).chance(CROWD) == 0
+
+
+@given(st.dictionaries(st.integers(1, 127), st.floats(1e-6, 1)), st.integers(1, 127))
+def test_the_chance_of_a_crowd_is_that_of_its_likeliest_part_or_of_the_next_wider_one(
+    told: dict[int, float], crowd: int
+) -> None:
+    parts = [chance for known, chance in told.items() if holds(crowd, known)]
+    wider = [told[known] for known in sorted(told, reverse=True) if holds(known, crowd)]
+    assert View(told).chance(crowd) == (max(parts) if parts else wider[0] if wider else 0.0)
 
 
 def test_a_history_is_kept_and_read_again() -> None:
