@@ -1,39 +1,70 @@
-"""Logs that came from another peer a moment ago: the peer is told of them, and they are pushed to it a little later."""
+"""Logs that came from another peer a moment ago: the peer is told of them, and they are pushed to it a little later.
+
+Law: nothing is pushed before the link has said that what was told of it has left. On a radio that is busy with others
+that takes longer than the wait; a run that stood behind the telling would leave with it, and nobody could say that he
+has it already (recorded contacts: of messages for everybody, of 31 kB, more than half came twice).
+"""
 
 from __future__ import annotations
 
 from math import inf
 
-from sync.limits import HOLD_BACK_S, HOLD_BACK_URGENT_S
+from sync.events import Output
+from sync.limits import HOLD_BACK_S, HOLD_BACK_URGENT_S, LINK_FAST_S
 from sync.logs import LogId
 from sync.peer import PeerLog
+from sync.push import Push
 
 
 class Holding:
     """One session's."""
 
-    def __init__(self) -> None:
-        self.until = inf
-        """When the next of them is to be pushed."""
-        self._dues: dict[LogId, float] = {}
+    def __init__(self, push: Push) -> None:
+        self._push = push
+        self._held: dict[LogId, tuple[PeerLog, float]] = {}
+        """And when each may be pushed."""
+        self._until = inf
+        """The first of these times."""
+        self._asked: tuple[PeerLog, ...] = ()
+        """What goes when the link says that all has left that was given to it before `_asked_at`."""
+        self._asked_at = 0.0
 
     @property
     def count(self) -> int:
-        return len(self._dues)
+        return len(self._held)
 
     def hold(self, view: PeerLog, now: float) -> None:
         """Not to be pushed yet."""
         view.held_back = True
-        due = self._dues[view.log] = now + (HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S)
-        self.until = min(due, self.until)
+        self._wait(view, now)
 
     def release(self, view: PeerLog) -> None:
         """May be pushed now."""
         if view.held_back:
             view.held_back = False
-            del self._dues[view.log]
-            self.until = min(self._dues.values(), default=inf)
+            del self._held[view.log]
+            self._until = min((when for _, when in self._held.values()), default=inf)
 
-    def due(self, now: float) -> list[LogId]:
-        """Those that were held back for long enough, in the order in which they came."""
-        return [log for log, due in self._dues.items() if now >= due] if now >= self.until else []
+    def let_go(self, now: float, out: list[Output]) -> float:
+        """Ask the link, if anything was held back for long enough. Returns when to look again, if nothing happens."""
+        if self._asked:
+            return inf
+        if now >= self._until:
+            self._asked = tuple(view for view, when in self._held.values() if now >= when)
+            self._asked_at = now
+            self._push.ask_drained(self._drained, out)
+            return inf
+        return self._until
+
+    def _drained(self, now: float) -> None:
+        asked, self._asked = self._asked, ()
+        for view in asked:
+            if view.held_back and now > self._asked_at + LINK_FAST_S:
+                self._wait(view, now)  # It has left just now: the peer is given time to answer.
+            else:
+                self.release(view)
+                self._push.enqueue(view)
+
+    def _wait(self, view: PeerLog, now: float) -> None:
+        self._held[view.log] = view, now + (HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S)
+        self._until = min((when for _, when in self._held.values()), default=inf)

@@ -144,6 +144,7 @@ class Push:
         self._undecided: dict[LogId, PeerLog] = {}
         self._passed_over: dict[LogId, PeerLog] = {}
         self._reading: dict[LogId, tuple[_Lane, Span, bool]] = {}
+        self._asking: deque[Callable[[float], None]] = deque()
         self._window: deque[Sent] = deque()
         self._window_bytes = 0
         self._jobs = 0  # In all lanes: logs in line, reads under way and runs that are ready.
@@ -207,6 +208,16 @@ class Push:
         if gone and start != view.fork:
             out.append(Send(encode(Gone(self.name(log), gone))))
         self.enqueue(view)
+
+    def ask_drained(self, tell: Callable[[float], None], out: list[Output]) -> None:
+        """Have the link say when all has left that was given to it; `tell` is told the time."""
+        self._asking.append(tell)
+        out.append(AskDrained())
+
+    def drained(self, now: float) -> None:
+        """The answer to the one that was asked first."""
+        if self._asking:
+            self._asking.popleft()(now)
 
     def weigh_again(self) -> None:
         """Other things may be withheld now."""
@@ -334,7 +345,7 @@ class Push:
         self._window_bytes += size
         self.entries_sent += len(packed)
         if self.pace.give(size, now):
-            out.append(AskDrained())
+            self.ask_drained(self.pace.drained, out)
         return True
 
     def _withdraw(self, lane: _Lane, left: tuple[Span, ...]) -> bool:

@@ -15,6 +15,7 @@ next one needs is `memory()`, to be kept as durably as may be: what is lost of i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from math import inf
 from typing import assert_never
 
 from sync.events import (
@@ -130,7 +131,7 @@ class Session:
         self._wanting = Wanting(self._peer, self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
         self._taking = Taking()
-        self._holding = Holding()
+        self._holding = Holding(self._push)
         self._tells_now = False
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
@@ -175,8 +176,8 @@ class Session:
             self._open(out)
         if known and sharing.has_news and (ours := sharing.share(out, now)):
             self._resume(ours, out)
-        if self._holding.count:
-            self._let_go(now, out)
+        if self._holding.count and (when := self._holding.let_go(now, out)) < inf:
+            self._wake_at(when, out)
         if push.busy:
             push.pump(out, now)
         if self._taking.owed or self._changed or self._heard_due:
@@ -203,7 +204,7 @@ class Session:
             case RunRead():
                 self._push.read(event, out)
             case Drained():
-                self._push.pace.drained(now)
+                self._push.drained(now)
             case SourceFree(logs):
                 self._resume(logs, out)
             case Wanted():
@@ -326,15 +327,6 @@ class Session:
             self._holding.hold(view, now)
             self._changed[view.log] = None
             self._tells_now = True
-
-    def _let_go(self, now: float, out: list[Output]) -> None:
-        """Push what was held back for long enough."""
-        for log in self._holding.due(now):
-            view = self._peer.log(log)
-            self._holding.release(view)
-            self._push.enqueue(view)
-        if self._holding.count:
-            self._wake_at(self._holding.until, out)
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
         taken = self._push.acked(ack.runs_done, ack.refused)
