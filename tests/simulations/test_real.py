@@ -65,8 +65,17 @@ def test_the_simulator_delivers_the_same() -> None:
 
 def test_on_the_trace_of_mules_no_set_up_of_two_seconds_decides_what_is_delivered() -> None:
     trace, messages = mules(SEED), workload(SEED)
-    simulated = simulate(trace, messages, Radio("cable", 20_000, setup_s=60, exclusive=False), speed=30)
-    assert {(one.id, one.node) for one in simulated.deliveries} == flood(trace, messages).keys()
+    quick, slow = (
+        {
+            (one.id, one.node)
+            for one in simulate(trace, messages, Radio("cable", 20_000, setup_s, exclusive=False), speed=30).deliveries
+        }
+        for setup_s in (3, 60)
+    )
+    assert quick == slow
+    bound = flood(trace, messages).keys()
+    assert slow <= bound
+    assert len(slow) >= 0.98 * len(bound), "texts are rationed, and one may miss its reader"
 
 
 @pytest.mark.needs_hosts
