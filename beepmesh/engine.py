@@ -228,9 +228,7 @@ class Engine:
             offers, self._offers = tuple(self._offers), []
             self._proving += 1
             return [ProveRuns(offers)]
-        if self._proving:
-            return []
-        if self._pending.empty:
+        if self._proving or self._pending.empty:
             return []
         pending, self._pending = self._pending, Pending()
         pending.memories = {**self._talks.memories(self._now), **pending.memories}
@@ -268,12 +266,14 @@ class Engine:
 
     def _viewed(self, link: LinkId, record: bytes, now: float) -> list[Output]:
         try:
-            outputs = self._to_owner(link, self._rationing.receive(link, record, now))
+            answer, is_news = self._rationing.receive(link, record, now)
         except Refused as refused:
             return self._close(link, refused.reason)
+        outputs = self._to_owner(link, answer)
+        if is_news:
+            outputs += [*self._to_session(link, Weighed(), now), WakeAt(now + VIEW_AGE_S)]
         history = self._rationing.history_due(now)
-        outputs += [KeepHistory(history)] if history else []
-        return [*outputs, *self._to_session(link, Weighed(), now), WakeAt(now + VIEW_AGE_S)]
+        return [*outputs, KeepHistory(history)] if history else outputs
 
     def _to_owner(self, link: LinkId, record: bytes) -> list[Output]:
         return [SendFrames(link, tuple(self._links.seal_owner(link, record)))] if record else []

@@ -30,6 +30,7 @@ from sync.logs import LogId
 from sync.ranges import NOTHING, Ranges, Span
 
 VIEW_AGE_S: Final = 600.0  # How long a view is believed on one link.
+ASKED_AGAIN_S: Final = 1.0  # Sooner after the last one a view is answered, and nothing is weighed again for it.
 HISTORY_S: Final = 600.0  # How much of the history of meetings a crash may cost.
 TAGS_MAX: Final = 65_536  # Entries whose crowd is kept in memory, some 6 MB; of others the store is asked.
 RATIONED_LANES: Final = frozenset({LANE_MESSAGES, LANE_LATER})
@@ -143,23 +144,28 @@ class Rationing:
             if crowd != NOBODY and not crowds.has(crowd, peer.device):
                 self._carrying.gave((log, seq), crowd, peer.device, peer.view)
 
-    def receive(self, link: LinkId, record: bytes, now: float) -> bytes:
-        """Our answer, or nothing. Raises Refused("view-malformed")."""
+    def receive(self, link: LinkId, record: bytes, now: float) -> tuple[bytes, bool]:
+        """Our answer, or nothing; and whether it is to be weighed anew what the peer is given. Raises
+        Refused("view-malformed")."""
         peer = self._peers.get(link)
         if peer is None:
-            return b""
+            return b"", False
         if record[0] == _ANSWER and not peer.asked:
             raise Refused("view-malformed", "nobody asked")
-        peer.view, peer.told_at = read_view(record[1:]), now
+        view, answer = read_view(record[1:]), b""
+        if record[0] == _ASK:
+            answer = bytes((_ANSWER,)) + pack_view(self._carrying.view)
+            if peer.view is not None and now < peer.told_at + ASKED_AGAIN_S:
+                return answer, False
+        peer.view, peer.told_at = view, now
         peer.asked = peer.asked and record[0] == _ASK  # Where both ask at once, the answer is still on its way.
         peer.withholds = False
-        answer = bytes((_ANSWER,)) + pack_view(self._carrying.view) if record[0] == _ASK else b""
         crowd = self._crowds().of(peer.device)
         if now >= peer.met_at + VIEW_AGE_S:
             peer.met_at = now
             self._carrying.met(crowd, now)
         self._carrying.heard(crowd, peer.view)
-        return answer
+        return answer, True
 
     def overdue(self, now: float) -> dict[LinkId, bytes]:
         """By link, the question to ask a peer once more, since it is long ago that it was weighed what to give it."""

@@ -11,6 +11,7 @@ from beepmesh.crypto.seal import crowd_of_body
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.lifetimes import LANE_LATER, LANE_MESSAGES, LANE_URGENT
 from sync.logs import LogId
+from sync.ranges import Ranges
 from tests.engines import EngineNode, Mesh
 
 NAMES = [f"Person {number:02}" for number in range(16)]
@@ -148,7 +149,7 @@ def test_who_never_tells_a_view_is_given_nothing_that_names_a_crowd_and_whatever
     carrier.send("everyone", "Meet at the school.")
     valley.author.send(valley.reader.name, "Help!", priority="sos")
     valley.meet(valley.author, carrier, hours=1)
-    silent.engine._rationing.receive = lambda *_: b""  # type: ignore[method-assign]
+    silent.engine._rationing.receive = lambda *_: (b"", False)  # type: ignore[method-assign]
     valley.meet(carrier, silent)
     assert valley.held(carrier)
     assert not valley.held(silent)
@@ -162,6 +163,32 @@ def test_two_who_ask_each_other_at_once_are_both_answered() -> None:
     valley.meet(valley.author, valley.reader)
     assert (valley.reader.texts(), valley.author.texts()) == ([LARGE], [LARGE])
     assert valley.author.counts.keys() | valley.reader.counts.keys() == set()
+
+
+def test_who_asks_without_end_is_answered_and_has_nothing_weighed_for_it() -> None:
+    valley = Valley()
+    carrier, other = valley.strangers[:2]
+    for _ in range(3):
+        valley.meet(carrier, valley.crowd[0], hours=1)
+    valley.meet(valley.author, carrier, hours=1)
+    cable = valley.mesh.connect(other, carrier)
+    valley.mesh.run()
+    weighed: list[LogId] = []
+    withheld = carrier.engine._rationing.withheld
+
+    def counted(link: int, log: LogId, start: int, stop: int, now: float) -> Ranges | None:
+        weighed.append(log)
+        return withheld(link, log, start, stop, now)
+
+    carrier.engine._rationing.withheld = counted  # type: ignore[method-assign]
+    other.engine._rationing.receive = lambda *_: (b"", False)  # type: ignore[method-assign]
+    link = next(iter(other.engine._links.proved))
+    before = cable.frames_sent
+    for _ in range(100):
+        cable.send(link, other.engine._links.seal_owner(link, b"\x00"))
+    valley.mesh.run()
+    assert 200 <= cable.frames_sent - before <= 202, "asked, answered, and once said what is withheld"
+    assert weighed.count(valley.log) <= 1
 
 
 def test_a_view_that_is_none_ends_the_link_and_is_counted() -> None:
