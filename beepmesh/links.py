@@ -54,7 +54,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Viewed:
-    """A proved member's record about large mail (rationing.py)."""
+    """A proved member's record about where mail leads (rationing.py)."""
 
     link: LinkId
     data: bytes

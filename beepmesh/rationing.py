@@ -97,11 +97,7 @@ class Rationing:
         view = peer.view if now < peer.told_at + VIEW_AGE_S else None
         own, large = log.feed == self._own, log.lane == LANE_LATER
         withheld: list[Span] = []
-        crowds = self._crowds()
-        for seq in range(start, stop):
-            crowd = tags.get(seq, NOBODY)
-            if crowd == NOBODY or crowds.has(crowd, peer.device):
-                continue
+        for seq, crowd in self._outside(peer, tags, start, stop):
             gives = self._carrying.gives((log, seq), crowd, peer.device, view, own=own, large=large)
             if gives is None:
                 if not peer.asked:
@@ -138,11 +134,8 @@ class Rationing:
         peer = self._peers.get(link)
         if peer is None or peer.view is None or log.lane not in RATIONED_LANES:
             return
-        crowds, tags = self._crowds(), self._tags.of(log, start, stop) or {}
-        for seq in range(start, stop):
-            crowd = tags.get(seq, NOBODY)
-            if crowd != NOBODY and not crowds.has(crowd, peer.device):
-                self._carrying.gave((log, seq), crowd, peer.device, peer.view)
+        for seq, crowd in self._outside(peer, self._tags.of(log, start, stop) or {}, start, stop):
+            self._carrying.gave((log, seq), crowd, peer.device, peer.view)
 
     def receive(self, link: LinkId, record: bytes, now: float) -> tuple[bytes, bool]:
         """Our answer, or nothing; and whether it is to be weighed anew what the peer is given. Raises
@@ -183,6 +176,14 @@ class Rationing:
             return b""
         self._kept_at = now
         return self._carrying.encode(now)
+
+    def _outside(self, peer: _Peer, tags: Tags, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Of this span what names a crowd that the peer is not of, by seq."""
+        crowds = self._crowds()
+        for seq in range(start, stop):
+            crowd = tags.get(seq, NOBODY)
+            if crowd != NOBODY and not crowds.has(crowd, peer.device):
+                yield seq, crowd
 
     def _due(self, link: LinkId) -> float:
         peer = self._peers[link]

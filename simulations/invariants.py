@@ -200,13 +200,14 @@ class Watch:
             if not missing or not reconciled(log) or node.number in self._noted.refusing:
                 continue
             view = session._peer._logs.get(log)  # To ask for it would make one, and change the run.
-            if view is not None and view.stopped:
-                continue  # It comes from another neighbour, at the node's own wish.
             if view is not None:
+                if view.stopped:
+                    continue  # It comes from another neighbour, at the node's own wish.
                 missing = missing.minus(view.withheld)
+                if not missing:
+                    continue
             assert other.store is not None
-            stop = missing.top
-            gone = other.store.read(log, 0, stop, bytes_max=0, with_prev=False).gone if missing else NOTHING
+            gone = other.store.read(log, 0, missing.top, bytes_max=0, with_prev=False).gone
             if missing.minus(gone):
                 self._broken(
                     f"nodes {node.number} and {other.number} say they are level, and node {node.number} lacks"

@@ -65,9 +65,8 @@ def run(
     watch = None if noted is None else Watch(simulation, setting, population, outcome, noted)
     with _seldom_collected():
         for step in range(1, STEPS + 1):
-            simulation.run(
-                duration * step / STEPS if step < STEPS else duration
-            )  # Else it may end a rounding too soon.
+            # Worked out, the last moment may be a rounding too soon.
+            simulation.run(duration * step / STEPS if step < STEPS else duration)
             on_progress(step / STEPS)
     if watch is not None:
         watch.stores()

@@ -77,7 +77,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What may be pushed to this peer may be another answer now (`Session(withheld=...)`)."""
+    """What may be pushed to this peer may be another answer now (`Session(withholds=...)`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,14 +36,13 @@ class Holding:
     def hold(self, view: PeerLog, now: float) -> None:
         """Not to be pushed yet."""
         view.held_back = True
-        self._wait(view, now)
+        self._until = min(self._wait(view, now), self._until)
 
     def release(self, view: PeerLog) -> None:
         """May be pushed now."""
         if view.held_back:
-            view.held_back = False
-            del self._held[view.log]
-            self._until = min((when for _, when in self._held.values()), default=inf)
+            self._free(view)
+            self._look_ahead()
 
     def let_go(self, now: float, out: list[Output]) -> float:
         """Ask the link, if anything was held back for long enough. Returns when to look again, if nothing happens."""
@@ -61,10 +60,20 @@ class Holding:
         for view in asked:
             if view.held_back and now > self._asked_at + LINK_FAST_S:
                 self._wait(view, now)  # It has left just now: the peer is given time to answer.
-            else:
-                self.release(view)
-                self._push.enqueue(view)
+                continue
+            if view.held_back:
+                self._free(view)
+            self._push.enqueue(view)
+        self._look_ahead()
 
-    def _wait(self, view: PeerLog, now: float) -> None:
-        self._held[view.log] = view, now + (HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S)
+    def _wait(self, view: PeerLog, now: float) -> float:
+        until = now + (HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S)
+        self._held[view.log] = view, until
+        return until
+
+    def _free(self, view: PeerLog) -> None:
+        view.held_back = False
+        del self._held[view.log]
+
+    def _look_ahead(self) -> None:
         self._until = min((when for _, when in self._held.values()), default=inf)

@@ -71,7 +71,7 @@ class Sharing:
             self._expect(view)
             if not log.lane or not reconciled(log):
                 if log in told and log in self._peer.awaited:
-                    out.append(Send(encode(Want(self._name(log), NOTHING))))
+                    self._want(log, out)
                 continue
             if log not in self._peer.awaited:
                 # If it was stopped it stays so, and is asked to go on when it has more of this log.
@@ -80,7 +80,7 @@ class Sharing:
                 if view.paused:
                     ours.append(log)
                 elif log in told:
-                    out.append(Send(encode(Want(self._name(log), NOTHING))))
+                    self._want(log, out)
             elif not view.paused:
                 self._pause(view, True)
                 stops.append(self._name(log))
@@ -105,7 +105,7 @@ class Sharing:
             view = self._peer.log(log)
             if view.paused:
                 self._pause(view, False)
-                out.append(Send(encode(Want(self._name(log), NOTHING))))
+                self._want(log, out)
                 self.waits = False  # It is given as long as if it had just announced it.
 
     @property
@@ -155,6 +155,9 @@ class Sharing:
     def _expect(self, view: PeerLog) -> None:
         expected = view.log in self._peer.awaited and not view.paused
         (self._expected.add if expected else self._expected.discard)(view.log)
+
+    def _want(self, log: LogId, out: list[Output]) -> None:
+        out.append(Send(encode(Want(self._name(log), NOTHING))))
 
     def _name(self, log: LogId) -> LogRef:
         is_listed = self._names.is_listed(log)

@@ -42,11 +42,14 @@ class Valley:
         self.mesh.run()
         return cable.bytes_sent
 
+    def entrust(self, carrier: EngineNode) -> None:
+        """It has often met somebody of the reader's crowd, and is given the mail by its author."""
+        for _ in range(3):
+            self.meet(carrier, self.crowd[0], hours=1)
+        self.meet(self.author, carrier, hours=1)
+
     def held(self, node: EngineNode) -> list[Entry]:
         return node.held(self.log)
-
-    def who_holds(self) -> list[str]:
-        return [node.name for node in self.mesh.nodes if self.held(node)]
 
 
 def test_urgent_mail_goes_to_everybody_and_asks_nothing() -> None:
@@ -62,9 +65,7 @@ def test_urgent_mail_goes_to_everybody_and_asks_nothing() -> None:
 def test_small_mail_spreads_with_the_meetings_that_pass() -> None:
     valley = Valley("The ford is deep.")
     carrier, *others = valley.strangers
-    for _ in range(3):
-        valley.meet(carrier, valley.crowd[0], hours=1)
-    valley.meet(valley.author, carrier, hours=1)
+    valley.entrust(carrier)
     for _ in range(2):
         for other in others:
             valley.meet(carrier, other)
@@ -103,9 +104,7 @@ def test_a_carrier_gives_it_to_who_meets_the_reader_more_often_and_to_nobody_who
     carrier, seldom, often = valley.strangers[:3]
     for _ in range(6):
         valley.meet(often, valley.reader, hours=1)
-    for _ in range(3):
-        valley.meet(carrier, valley.crowd[0], hours=1)
-    valley.meet(valley.author, carrier, hours=1)
+    valley.entrust(carrier)
     valley.meet(carrier, seldom, hours=1)
     valley.meet(carrier, often, hours=1)
     assert not valley.held(seldom)
@@ -115,9 +114,7 @@ def test_a_carrier_gives_it_to_who_meets_the_reader_more_often_and_to_nobody_who
 def test_what_was_withheld_costs_little_and_may_be_given_at_a_later_meeting() -> None:
     valley = Valley()
     carrier, other = valley.strangers[:2]
-    for _ in range(3):
-        valley.meet(carrier, valley.crowd[0], hours=1)
-    valley.meet(valley.author, carrier, hours=1)
+    valley.entrust(carrier)
     assert valley.meet(carrier, other, hours=1) < 1_500
     assert not valley.held(other)
     for _ in range(6):
@@ -129,9 +126,7 @@ def test_what_was_withheld_costs_little_and_may_be_given_at_a_later_meeting() ->
 def test_on_a_link_that_stands_what_was_withheld_is_weighed_again() -> None:
     valley = Valley()
     carrier, other = valley.strangers[:2]
-    for _ in range(3):
-        valley.meet(carrier, valley.crowd[0], hours=1)
-    valley.meet(valley.author, carrier, hours=1)
+    valley.entrust(carrier)
     valley.mesh.connect(carrier, other)
     valley.mesh.run()
     assert valley.held(other) == []
@@ -144,11 +139,9 @@ def test_on_a_link_that_stands_what_was_withheld_is_weighed_again() -> None:
 def test_who_never_tells_a_view_is_given_nothing_that_names_a_crowd_and_whatever_goes_to_all() -> None:
     valley = Valley("The ford is deep.")
     carrier, silent = valley.strangers[:2]
-    for _ in range(3):
-        valley.meet(carrier, valley.crowd[0], hours=1)
     carrier.send("everyone", "Meet at the school.")
     valley.author.send(valley.reader.name, "Help!", priority="sos")
-    valley.meet(valley.author, carrier, hours=1)
+    valley.entrust(carrier)
     silent.engine._rationing.receive = lambda *_: (b"", False)  # type: ignore[method-assign]
     valley.meet(carrier, silent)
     assert valley.held(carrier)
@@ -168,9 +161,7 @@ def test_two_who_ask_each_other_at_once_are_both_answered() -> None:
 def test_who_asks_without_end_is_answered_and_has_nothing_weighed_for_it() -> None:
     valley = Valley()
     carrier, other = valley.strangers[:2]
-    for _ in range(3):
-        valley.meet(carrier, valley.crowd[0], hours=1)
-    valley.meet(valley.author, carrier, hours=1)
+    valley.entrust(carrier)
     cable = valley.mesh.connect(other, carrier)
     valley.mesh.run()
     weighed: list[LogId] = []

@@ -414,7 +414,7 @@ class Store(Protocol):
         ...
 
     def crowds(self, log: LogId, start: int, stop: int, /) -> dict[int, int]:
-        """Of the envelopes of this span that are held, the crowd of each, by seq. For logs of LANE_LATER."""
+        """Of the envelopes of this span that are held, the crowd of each, by seq. LANE_URGENT has none."""
         ...
 
     def read(self, log: LogId, start: int, stop: int, /, *, bytes_max: int, with_prev: bool) -> ReadResult:

@@ -148,8 +148,9 @@ class Roster:
 
     def crowds(self) -> Crowds:
         """The crowds of all `devices`, as mail is carried towards them."""
-        known = map(self.device, self.devices())
+        devices = self.devices()
         if self._crowds is None:
+            known = map(self.device, devices)
             departments = {each.device: each.department for each in known if each}
             self._crowds = Crowds(public_id(self._root_public), departments)
         return self._crowds
