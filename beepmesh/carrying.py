@@ -31,6 +31,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import exp
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 from beepmesh.errors import Refused
@@ -55,6 +56,7 @@ _LEVELS: Final = 65_535
 
 _TOLD: Final = struct.Struct(">HH")
 _KEPT: Final = struct.Struct(">Hff")
+_CHANCE: Final = itemgetter(1)
 
 Copy: TypeAlias = tuple[LogId, int]
 """Where an entry stands."""
@@ -82,8 +84,8 @@ class View:
 
     def _add_up(self) -> None:
         inside = self._inside
-        for crowd, chance in self.told.items():
-            while crowd and inside.get(crowd, 0.0) < chance:
+        for crowd, chance in sorted(self.told.items(), key=_CHANCE, reverse=True):
+            while crowd and crowd not in inside:
                 inside[crowd] = chance
                 crowd >>= 1  # The wider one that holds it.
 
@@ -191,15 +193,15 @@ class Carrying:
 
     def _trim(self) -> None:
         self._view = None
-        while len(self._chances) > HISTORY_CROWDS_MAX:
-            least = min(self._chances, key=lambda crowd: (self._chances[crowd], crowd))
-            del self._chances[least]
-            self._met_at.pop(least, None)
+        if (excess := len(self._chances) - HISTORY_CROWDS_MAX) > 0:
+            for crowd, _ in sorted(self._chances.items(), key=_CHANCE)[:excess]:
+                del self._chances[crowd]
+                self._met_at.pop(crowd, None)
 
 
 def pack_view(view: View) -> bytes:
     """What to tell others: the highest chances."""
-    highest = sorted(view.told.items(), key=lambda item: (-item[1], item[0]))[:VIEW_CROWDS_MAX]
+    highest = sorted(view.told.items(), key=_CHANCE, reverse=True)[:VIEW_CROWDS_MAX]
     # Never rounded up: who leads there just as well would seem to do better.
     told = sorted((crowd, int(chance * _LEVELS)) for crowd, chance in highest)
     return b"".join(_TOLD.pack(crowd, level) for crowd, level in told if level)

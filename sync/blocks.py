@@ -80,19 +80,21 @@ def _sparse_column(rows: list[tuple[int, Ranges]]) -> bytes:
     for number, _ in rows:
         numbers.append(number - after)
         after = number + 1
-    return varints(numbers) + _values(settled for _, settled in rows)
+    return varints(numbers) + _values((index, settled) for index, (_, settled) in enumerate(rows))
 
 
 def _dense_column(rows: list[tuple[int, Ranges]]) -> bytes:
     first, last = rows[0][0], rows[-1][0]
-    told = dict(rows)
-    return varints([first, last - first + 1]) + _values(told.get(n, NOTHING) for n in range(first, last + 1))
+    return varints([first, last - first + 1]) + _values((number - first, settled) for number, settled in rows)
 
 
-def _values(column: Iterable[Ranges]) -> bytes:
+def _values(rows: Iterable[tuple[int, Ranges]]) -> bytes:
+    """By index, ascending; of what is left out nothing is settled."""
     values: list[int] = []
     spans: list[bytes] = []
-    for settled in column:
+    for index, settled in rows:
+        if index > len(values):
+            values += bytes(index - len(values))
         after = settled.next
         above = len(settled.spans) - 1 if after else len(settled.spans)
         if above:
@@ -107,7 +109,7 @@ def _pack_other(state: State) -> bytes:
     log = state.log
     assert not isinstance(log, Listed)
     head = bytes((log.lane | _TAGGED,)) + log.tag if isinstance(log, Tagged) else bytes((log.lane,)) + log.feed
-    return head + _values((state.settled,))
+    return head + _values(((0, state.settled),))
 
 
 def pack_spans(seqs: Ranges, at: int) -> bytes:
@@ -147,9 +149,10 @@ def _read(data: bytes, *, dense: bool) -> tuple[State, ...]:
     for lane in range(_LANES):
         if sections >> lane & 1:
             numbers = _read_run_of_numbers(octets) if dense else _read_numbers(octets)
-            column = _read_values(octets, len(numbers))
-            told = zip(numbers, column, strict=True)
-            states += [State(Listed(number, lane), settled) for number, settled in told if settled.spans or not dense]
+            values = octets.varints(len(numbers), 2 * SEQ_END + 2)
+            told = zip(numbers, values, strict=True)
+            # In their order, for spans stand behind the column.
+            states += [State(Listed(n, lane), _settled(octets, value)) for n, value in told if value or not dense]
     if sections & _UNLISTED:
         count = octets.varint(LOGS_MAX + 1)
         if not count:
@@ -176,11 +179,6 @@ def _read_run_of_numbers(octets: Octets) -> Sequence[int]:
     if not count or count > octets.left:
         raise malformed("number of states")
     return range(first, first + count)
-
-
-def _read_values(octets: Octets, count: int) -> list[Ranges]:
-    values = octets.varints(count, 2 * SEQ_END + 2)
-    return [_settled(octets, value) if value & 1 else _below(value >> 1) for value in values]
 
 
 def _settled(octets: Octets, value: int) -> Ranges:

@@ -67,11 +67,15 @@ class Octets:
 
     def varints(self, count: int, end: int = VARINT_END) -> list[int]:
         """So many numbers below end, one behind the other."""
-        numbers: list[int] = []
         data, at = self._data, self._at
+        ahead = data[at : at + count]
+        if len(ahead) == count and ahead.isascii() and (end > 0x7F or max(ahead, default=0) < end):
+            self._at += count  # Most numbers are one byte, and mostly all of them are.
+            return list(ahead)
+        numbers: list[int] = []
         for _ in range(count):
             byte = data[at] if at < len(data) else 0x80
-            if byte < 0x80 and byte < end:  # Most numbers are one byte.
+            if byte < 0x80 and byte < end:
                 numbers.append(byte)
                 at += 1
             else:
