@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 
 from sync.events import Output
-from sync.limits import HOLD_BACK_S, HOLD_BACK_URGENT_S, LINK_FAST_S
+from sync.limits import HOLD_BACK_S, HOLD_BACK_URGENT_S, LINK_FAST_S, OFFER_S
 from sync.logs import LogId
 from sync.peer import PeerLog
 from sync.push import Push
@@ -23,7 +23,7 @@ class Holding:
         self._push = push
         self._held: dict[LogId, tuple[PeerLog, float]] = {}
         """And when each may be pushed."""
-        self._until = inf
+        self.until = inf
         """The first of these times."""
         self._asked: tuple[PeerLog, ...] = ()
         """What goes when the link says that all has left that was given to it before `_asked_at`."""
@@ -36,24 +36,38 @@ class Holding:
     def hold(self, view: PeerLog, now: float) -> None:
         """Not to be pushed yet."""
         view.held_back = True
-        self._until = min(self._wait(view, now), self._until)
+        self.until = min(self._wait(view, now), self.until)
+
+    def offer(self, now: float) -> list[LogId]:
+        """What is to be told once more; it goes when it is wanted, or when no answer comes until then."""
+        offered, self._push.offered = self._push.offered, []
+        for view in offered:
+            self._held[view.log] = view, now + OFFER_S
+        self._look_ahead()
+        return [view.log for view in offered]
 
     def release(self, view: PeerLog) -> None:
         """May be pushed now."""
+        view.to_offer = False
         if view.held_back:
             self._free(view)
             self._look_ahead()
+
+    def noted(self, view: PeerLog) -> None:
+        """The peer has more of it, perhaps all that we owed: then there is nothing to wait for."""
+        if view.held_back and not any(view.owed(*span) for span in view.todo):
+            self.release(view)
 
     def let_go(self, now: float, out: list[Output]) -> float:
         """Ask the link, if anything was held back for long enough. Returns when to look again, if nothing happens."""
         if self._asked:
             return inf
-        if now >= self._until:
+        if now >= self.until:
             self._asked = tuple(view for view, when in self._held.values() if now >= when)
             self._asked_at = now
             self._push.ask_drained(self._drained, out)
             return inf
-        return self._until
+        return self.until
 
     def _drained(self, now: float) -> None:
         asked, self._asked = self._asked, ()
@@ -76,4 +90,4 @@ class Holding:
         del self._held[view.log]
 
     def _look_ahead(self) -> None:
-        self._until = min((when for _, when in self._held.values()), default=inf)
+        self.until = min((when for _, when in self._held.values()), default=inf)

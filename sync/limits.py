@@ -106,6 +106,12 @@ waits unless there are more links than LINKS_FEW, and in the others. Of ten who 
 to nine (recorded contacts: four of five receptions were repeats; of an SOS five of six, which kept the next one off the
 air)."""
 
+OFFER_BYTES_MIN: Final = 4_096
+"""A run of more packed bytes than this, of what came from another peer, is offered in a crowd before it is pushed."""
+
+OFFER_S: Final = 10.0
+"""How long the answer is waited for."""
+
 LINKS_FEW: Final = 2
 """With so many links or fewer, what a peer tells is wanted at once: along a chain nothing waits. In a crowd it spreads
 all the better for going slowly: its receipts overtake it."""

@@ -54,6 +54,10 @@ class PeerLog:
     queued: bool = False
     stopped: bool = False
     """The peer wants nothing pushed here."""
+    to_offer: bool = False
+    """What is large of it is offered before it is pushed."""
+    told_again: bool = False
+    """The peer told us last what we had heard: it offers to push it."""
     held_back: bool = False
     """It came from another peer a moment ago: the peer is told, and may have it from there."""
     paused: bool = False
@@ -203,7 +207,8 @@ class Peer:
     def announced(self, log: LogId, settled: Ranges) -> PeerLog:
         """The peer said what it has settled. Raises RemoteProtocolError: ranges-too-many."""
         view = self.log(log)
-        if view.holds.spans != settled.spans:
+        view.told_again = view.holds.spans == settled.spans
+        if not view.told_again:
             self._hold(view, view.holds.union(settled))
         view.top = max(view.top, settled.top)
         self._await(view)

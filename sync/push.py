@@ -27,6 +27,7 @@ from sync.limits import (
     LINK_BYTES_MIN,
     LINK_FAST_S,
     LINK_SLOW_S,
+    OFFER_BYTES_MIN,
     READ_BYTES_MAX,
     READ_ENTRIES_MAX,
     READS_MAX,
@@ -131,6 +132,8 @@ class Push:
 
     def __init__(self, peer: Peer, names: Names, later: Callable[[LogId], bool], withholds: Withholds) -> None:
         self.entries_sent = 0
+        self.offered: list[PeerLog] = []
+        """What is to be offered now, and held back until the peer answers."""
         self.record_bytes_max = 0
         """The peer's; known from its HELLO, before which nothing is queued."""
         self.lanes_open = 0
@@ -331,6 +334,11 @@ class Push:
             return self._withdraw(lane, owed)
         if said and prev is None:
             return self._withdraw(lane, ((start, stop),))
+        if view.to_offer and size > OFFER_BYTES_MIN:
+            view.to_offer, view.held_back = False, True
+            self.offered.append(view)
+        if view.held_back:
+            return self._hold_all(lane, view)
         if not self._fits(size) or not self.pace.room:
             return False
         lane.ready.popleft()
@@ -346,6 +354,14 @@ class Push:
         self.entries_sent += len(packed)
         if self.pace.give(size, now):
             self.ask_drained(self.pace.drained, out)
+        return True
+
+    def _hold_all(self, lane: _Lane, view: PeerLog) -> bool:
+        """Whatever of this log is ready is read again when it may be pushed."""
+        held = [run for run in lane.ready if run.view is view]
+        lane.ready = deque(run for run in lane.ready if run.view is not view)
+        self._jobs -= len(held)
+        view.put_back(tuple((run.start, run.start + len(run.packed)) for run in held))
         return True
 
     def _withdraw(self, lane: _Lane, left: tuple[Span, ...]) -> bool:

@@ -175,16 +175,19 @@ class Session:
         if not self._introduced or push.lanes_open < LANES:
             self._open(out)
         if known and sharing.has_news and (ours := sharing.share(out, now)):
-            self._resume(ours, out)
+            self._resume(ours, out, now)
         if self._holding.count and (when := self._holding.let_go(now, out)) < inf:
             self._wake_at(when, out)
         if push.busy:
             push.pump(out, now)
+        if push.offered:
+            self._meeting.tell(self._holding.offer(now), out)
+            self._wake_at(self._holding.until, out)
         if self._taking.owed or self._changed or self._heard_due:
             self._acknowledge(now, out)
         else:
             self._ack_due = None
-        if self._peer.withheld_unsaid and not push.busy:
+        if self._peer.withheld_unsaid and not push.busy and not self._holding.count:
             self._meeting.say_withheld(out)
         self._judge_level(out)
         if known and (not self._taking.count if sharing.awaits else self._peer.awaited):
@@ -206,7 +209,7 @@ class Session:
             case Drained():
                 self._push.drained(now)
             case SourceFree(logs):
-                self._resume(logs, out)
+                self._resume(logs, out, now)
             case Wanted():
                 self._wanting.want(event)
                 if self._meeting.hello is not None:
@@ -218,7 +221,7 @@ class Session:
                 if self._has_to_come and self._sharing.stalled(now):
                     out.append(Noticed("promise-broken"))
                 if self._meeting.known:
-                    self._resume(self._sharing.overdue(now), out)
+                    self._resume(self._sharing.overdue(now), out, now)
             case Started():
                 assert not self._started, "a session starts once"
                 self._started = True
@@ -251,8 +254,8 @@ class Session:
                 was_known = meeting.known
                 for view in meeting.states(record, out):
                     self._noted(view, out)
-                    if was_known and not self._sharing.crowded:
-                        self._sharing.told.add(view.log)
+                    if was_known and (view.told_again or not self._sharing.crowded):
+                        self._sharing.told[view.log] = None
             case Gone(ref, seqs):
                 self._noted(self._peer.excuse(self._resolve(ref), seqs), out)
             case Withheld():
@@ -303,6 +306,7 @@ class Session:
         """The peer has said more about this log."""
         if view.log.feed in self._watched and view.holds:
             out.append(PeerSettled(view.log, view.holds))
+        self._holding.noted(view)
         self._push.enqueue(view)
 
     # What we push.
@@ -317,6 +321,7 @@ class Session:
         has_some = view.grew(ours)
         if view.stopped or (has_some and view.told != ours and not view.paused):
             self._changed[log] = None  # What is stopped is not pushed, so it is told.
+        view.to_offer = bool(log.lane) and self._sharing.crowded
         if from_elsewhere_at is not None and log.feed not in self._watched and self._sharing.others:
             self._hold_back(view, from_elsewhere_at)
         self._push.enqueue(view)
@@ -354,13 +359,13 @@ class Session:
 
     # What is pushed to us.
 
-    def _resume(self, logs: Collection[LogId], out: list[Output]) -> None:
+    def _resume(self, logs: Collection[LogId], out: list[Output], now: float) -> None:
         """These are this peer's to push now; it hears first what came from elsewhere meanwhile."""
         news = self._sharing.resumed(logs)
         if news:
             self._changed.update(dict.fromkeys(news))
             self._send_ack(out)
-        self._sharing.go_on(logs, out)
+        self._sharing.go_on(logs, out, now)
 
     def _run(self, run: Run, out: list[Output], now: float) -> None:
         log = self._resolve(run.log)

@@ -24,9 +24,9 @@ class Sharing:
         self.progress = 0.0
         """When the peer pushed something last, or began to have something to push."""
         self.waits = False
-        self.told: set[LogId] = set()
-        """Logs that the peer has just told, and we knew it before. It holds back what it has; with few links we want it
-        at once."""
+        self.told: dict[LogId, None] = {}
+        """Logs that the peer, which we knew before, has just told: it holds back what it has of them, or offers it.
+        What is offered we want at once; with few links the rest, too."""
         self._frontier = frontier
         self._peer = peer
         self._names = names
@@ -62,11 +62,11 @@ class Sharing:
 
         Returns what was stopped and is ours to receive now: the session asks for it, see `go_on`.
         """
-        told, self.told = self.told, set()
+        told, self.told = self.told, {}
         flipped, self._peer.flipped = self._peer.flipped, []
         stops: list[LogRef] = []
         ours: list[LogId] = []
-        for log in dict.fromkeys(flipped):
+        for log in dict.fromkeys((*flipped, *told)):
             view = self._peer.log(log)
             self._expect(view)
             if not log.lane or not reconciled(log):
@@ -99,9 +99,10 @@ class Sharing:
         """These are ours to receive; of which of them the peer does not know what we have got meanwhile."""
         return [log for log in logs if self._peer.log(log).told != self._frontier.settled(log)]
 
-    def go_on(self, logs: Iterable[LogId], out: list[Output]) -> None:
+    def go_on(self, logs: Iterable[LogId], out: list[Output], now: float) -> None:
         """Ask the peer to push them."""
         for log in logs:
+            self._sources.gave(log, self._number, now)  # It is given as long as who was claimed first.
             view = self._peer.log(log)
             if view.paused:
                 self._pause(view, False)
