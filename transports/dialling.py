@@ -56,7 +56,6 @@ class _Candidate:
     dial_at: float
     wait_s: float
     discovered: bool
-    busy: bool = False
     failed: bool = False
     peer: str = ""
 
@@ -84,6 +83,8 @@ class DialPlan:
         self._chance = chance
         self._candidates: dict[str, _Candidate] = {}
         self._links: dict[int, _Link] = {}
+        self._dialling: set[str] = set()
+        """Dials under way; they and links outlive a candidate that is gone, and count when it is seen again."""
         self._known: dict[str, None] = {}
 
     # -- what the network tells
@@ -124,8 +125,7 @@ class DialPlan:
     def link_up(self, link: int, key: str, target: str, now: float) -> None:
         """A link to the candidate `key` dialled at `target`, or with key "" one accepted from `target`."""
         self._links[link] = _Link(key, target, now)
-        if key in self._candidates:
-            self._candidates[key].busy = True
+        self._dialling.discard(key)
 
     def established(self, link: int, peer: str) -> None:
         """The other end has proved itself."""
@@ -153,6 +153,7 @@ class DialPlan:
 
     def dial_failed(self, key: str, now: float) -> None:
         """No target of the candidate accepted."""
+        self._dialling.discard(key)
         candidate = self._candidates.get(key)
         if candidate is not None:
             self._wait(candidate, AWAY_S_MAX if candidate.discovered else REMEMBERED_S_MAX, now)
@@ -164,7 +165,7 @@ class DialPlan:
         dials: list[Dial] = []
         for candidate in self._unlinked()[: self._room()]:
             if candidate.dial_at <= now:
-                candidate.busy = True
+                self._dialling.add(candidate.key)
                 dials.append(Dial(candidate.key, candidate.targets, candidate.failed))
         return dials
 
@@ -190,12 +191,12 @@ class DialPlan:
 
     def _room(self) -> int:
         """How many dials may be started."""
-        linked = {link.key for link in self._links.values()}
-        return max(0, DIALS_MAX - sum(one.busy and one.key not in linked for one in self._candidates.values()))
+        return max(0, DIALS_MAX - len(self._dialling))
 
     def _unlinked(self) -> list[_Candidate]:
         """The candidates without a link (law 2) and without a dial under way, the next to be dialled first."""
         candidates = self._candidates.values()
+        busy = self._dialling | {link.key for link in self._links.values()}
         discovered = {target for one in candidates if one.discovered for target in one.targets}
         met = {link.peer for link in self._links.values() if link.peer}
         claimed = {one.peer for one in candidates if one.peer}
@@ -205,11 +206,11 @@ class DialPlan:
             if link.peer not in claimed and link.key not in self._candidates
         )
         rivals = Counter(
-            host for one in candidates if one.discovered and not one.peer and not one.busy for host in one.hosts
+            host for one in candidates if one.discovered and not one.peer and one.key not in busy for host in one.hosts
         )
 
         def linked(one: _Candidate) -> bool:
-            if one.busy or (not one.discovered and one.key in discovered):
+            if one.key in busy or (not one.discovered and one.key in discovered):
                 return True  # In the second case discovery knows the address too, and decides about it.
             if one.peer:
                 return one.peer in met
@@ -240,7 +241,7 @@ class DialPlan:
     def _step_back(self, candidate: _Candidate, ended: _Link, now: float) -> None:
         """After a link that we dialled."""
         if ended.peer is not None and now - ended.since >= LIVED_S:
-            candidate.busy, candidate.failed = False, False
+            candidate.failed = False
             candidate.wait_s = RETRY_S if candidate.discovered else REMEMBERED_S
             candidate.dial_at = now + RETRY_S * self._chance()
         elif candidate.discovered:
@@ -249,6 +250,6 @@ class DialPlan:
             self._wait(candidate, REMEMBERED_S_MAX, now)
 
     def _wait(self, candidate: _Candidate, most_s: float, now: float) -> None:
-        candidate.busy, candidate.failed = False, True
+        candidate.failed = True
         candidate.dial_at = now + candidate.wait_s * self._chance()
         candidate.wait_s = min(candidate.wait_s * 2, most_s)
