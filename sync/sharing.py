@@ -64,7 +64,7 @@ class Sharing:
         """
         told, self.told = self.told, {}
         flipped, self._peer.flipped = self._peer.flipped, []
-        stops: list[LogRef] = []
+        stops: list[LogId] = []
         ours: list[LogId] = []
         for log in dict.fromkeys((*flipped, *told)):
             view = self._peer.log(log)
@@ -83,10 +83,11 @@ class Sharing:
                     self._want(log, out)
             elif not view.paused:
                 self._pause(view, True)
-                stops.append(self._name(log))
+                stops.append(log)
         if stops or self._holds:
             self._holds = False
-            parts = (stops[at : at + STOP_LOGS_MAX] for at in range(0, len(stops) or 1, STOP_LOGS_MAX))
+            names = [self._name(log) for log in stops]  # Not before: names count in the order of records.
+            parts = (names[at : at + STOP_LOGS_MAX] for at in range(0, len(names) or 1, STOP_LOGS_MAX))
             out.extend(Send(encode(Stop(tuple(part)))) for part in parts)
         return ours
 

@@ -9,7 +9,7 @@ from sync.logs import LogId
 from sync.ranges import NOTHING
 from sync.session import TimeCame, WakeAt
 from sync.sources import Sources
-from sync.wire import Gone, Hello, Stop, Vector, Want
+from sync.wire import Gone, Hello, State, States, Stop, Vector, Want
 from tests.sync.pair import Node, World, first, holds, log, records, sent_entries, seqs
 from tests.sync.script import Scripted, hello, run
 
@@ -132,6 +132,16 @@ def test_a_peer_that_stands_by_takes_over_some_logs_at_a_time() -> None:
 def test_the_urgent_lane_is_not_shared_out() -> None:
     _, _, other = two_links({URGENT: 2})
     assert stops(other) == []
+
+
+def test_a_log_that_is_stopped_is_named_after_one_that_is_wanted_before_it_leaves() -> None:
+    """Mentions are counted by the receiver in the order of records: its runs would come to stand for other logs."""
+    node = Node()
+    peer, other = Scripted(node, number=1).greet(), Scripted(node, number=2).greet()
+    peer.say(States((State(ONE, first(1)),), False, False))
+    other.say(States((State(ONE, first(1)), State(TWO, first(1))), False, False))
+    assert [type(record) for record in other.heard[-2:]] == [Want, Stop]
+    assert [other.session._names.mention(of, tagged=False) for of in (TWO, ONE)] == [0, 1]
 
 
 def test_over_two_links_every_entry_comes_once() -> None:
