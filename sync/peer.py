@@ -7,7 +7,7 @@ Law 2: of a log without a view here the peer has settled just what we have; a vi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sync.frontier import Frontier
@@ -258,12 +258,12 @@ class Peer:
         elif not view.paused:  # What was stopped comes once more when it is asked to go on.
             self.spare(view, seqs)
 
-    def withholds(self) -> None:
+    def withholds(self, under_way: Callable[[LogId], Ranges]) -> None:
         """Nothing of what it owes is to be waited for, but in lane 0, and what is stopped: of that it weighed nothing.
         Raises RemoteProtocolError: ranges-too-many."""
         for view in [self._logs[log] for log in self._awaited if log.lane]:
             if not view.paused:
-                self.spare(view, view.missing.minus(view.given))  # What it pushed is under way.
+                self.spare(view, view.missing.minus(under_way(view.log)))
 
     def spare(self, view: PeerLog, seqs: Ranges) -> None:
         """These come by themselves, if they come. Raises RemoteProtocolError: ranges-too-many."""

@@ -259,7 +259,7 @@ class Session:
             case Gone(ref, seqs):
                 self._noted(self._peer.excuse(self._resolve(ref), seqs), out)
             case Withheld():
-                self._peer.withholds()
+                self._peer.withholds(self._taking.under_way)
             case Want(ref, seqs):
                 view = self._peer.log(self._resolve(ref))
                 self._holding.release(view)

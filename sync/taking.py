@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sync.limits import WINDOW_BYTES_MAX, WINDOW_RUNS_MAX
 from sync.logs import LogId
 from sync.octets import RemoteProtocolError
+from sync.ranges import Ranges
 
 
 @dataclass(slots=True)
@@ -36,6 +37,10 @@ class Taking:
     @property
     def count(self) -> int:
         return len(self._runs)
+
+    def under_way(self, log: LogId) -> Ranges:
+        """What is being taken of this log."""
+        return Ranges.of(*((run.start, run.stop) for run in self._runs if run.log == log and not run.done))
 
     def begin(self, log: LogId, start: int, count: int, size: int, *, final: bool) -> None:
         """A run came. Raises RemoteProtocolError: window-exceeded."""

@@ -261,6 +261,20 @@ def test_what_was_withheld_and_is_stopped_later_is_wanted_when_its_source_has_it
     assert holds(node) == {ONE: {0, 1, 2}}
 
 
+def test_what_was_refused_while_it_was_stopped_is_not_awaited_from_who_withholds_it() -> None:
+    node = Node({ONE: first(2)})
+    peer, other = Scripted(node, number=1), Scripted(node, number=2)
+    for script in (peer, other):
+        script.greet({ONE: seqs((0, 2), (5, 6))})
+    other.say(run(ONE, 5))
+    other.work()
+    assert node.refused == [(ONE, 5)]
+    peer.say(Gone(ONE, seqs((5, 6))))
+    assert list(other.session._peer.awaited) == [ONE]
+    other.say(Withheld())
+    assert list(other.session._peer.awaited) == []
+
+
 def test_what_was_to_be_pushed_when_it_was_stopped_is_told() -> None:
     """Or nobody would ask for it when the source has it not."""
     script = Scripted(Node({ONE: first(3)})).greet({ONE: first(3)})
