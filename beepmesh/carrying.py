@@ -27,8 +27,9 @@ Time is any steady clock in seconds: what passes while the device is off fades n
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import exp
 from operator import itemgetter
@@ -65,29 +66,39 @@ Copy: TypeAlias = tuple[LogId, int]
 class View:
     """By crowd, the chance to meet one of it, above 0 and up to 1. Never changed."""
 
-    __slots__ = ("_inside", "told")
+    __slots__ = ("_chances", "_crowds", "told")
 
     def __init__(self, told: Mapping[int, float]) -> None:
         self.told = told
-        self._inside: dict[int, float] = {}
-        """By crowd, the chance of the likeliest part of it; made when it is first asked for."""
+        self._crowds: list[int] = []
+        """Ascending; made when it is first asked for, as what follows is, crowd by crowd."""
+        self._chances: dict[int, float] = {}
 
     def chance(self, crowd: int) -> float:
         """For a crowd: that of the likeliest part of it, or of the next wider one where its parts are not known."""
-        if self.told and not self._inside:
-            self._add_up()
-        chance = self._inside.get(crowd)
-        while chance is None and crowd:
-            crowd >>= 1
-            chance = self.told.get(crowd)
-        return chance or 0.0
+        chance = self._chances.get(crowd)
+        if chance is None:
+            chance = self._chances[crowd] = self._likeliest(crowd)
+        return chance
 
-    def _add_up(self) -> None:
-        inside = self._inside
-        for crowd, chance in sorted(self.told.items(), key=_CHANCE, reverse=True):
-            while crowd and crowd not in inside:
-                inside[crowd] = chance
-                crowd >>= 1  # The wider one that holds it.
+    def _likeliest(self, crowd: int) -> float:
+        if not self._crowds:
+            self._crowds = sorted(self.told)
+        chance = max((self.told[part] for part in self._parts(crowd)), default=0.0)
+        while not chance and crowd:
+            crowd >>= 1  # The wider one that holds it.
+            chance = self.told.get(crowd, 0.0)
+        return chance
+
+    def _parts(self, crowd: int) -> Iterator[int]:
+        """Those of which something is told: with so many bits more they stand next to each other."""
+        crowds = self._crowds
+        for more in range(crowds[-1].bit_length() - crowd.bit_length() + 1 if crowds else 0):
+            first, beyond = crowd << more, crowd + 1 << more
+            at = bisect_left(crowds, first)
+            while at < len(crowds) and crowds[at] < beyond:
+                yield crowds[at]
+                at += 1
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from sync.limits import LANE_MAX, LOGS_MAX, PLAIN_BYTES_MAX, PUSHED_LANES, RANGES_MAX, SEQ_END, ZIP_BYTES_MIN
@@ -66,7 +67,7 @@ def _pack(states: Sequence[State], *, dense: bool) -> bytes:
     out = [bytes((sections,))]
     for rows in lanes:
         if rows:
-            rows.sort(key=lambda row: row[0])
+            rows.sort(key=itemgetter(0))
             out.append(_dense_column(rows) if dense else _sparse_column(rows))
     if others:
         out.append(varint(len(others)))
@@ -216,7 +217,9 @@ def zipped(plain: bytes) -> bytes:
 
 
 def _deflated(plain: bytes, strategy: int) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zlib.DEF_MEM_LEVEL, strategy)
+    # A window as large as what is packed: to set up the largest takes ten times as long as to pack some hundred bytes.
+    window = min(max(len(plain).bit_length(), 9), 15)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -window, min(window - 6, zlib.DEF_MEM_LEVEL), strategy)
     return packer.compress(plain) + packer.flush()
 
 
