@@ -20,6 +20,7 @@ from typing import assert_never
 from beepmesh.carrying import Carrying
 from beepmesh.errors import Refused
 from beepmesh.events import (
+    CARRIED,
     AdmissionDecided,
     BatchCommitted,
     BatchFailed,
@@ -49,6 +50,7 @@ from beepmesh.events import (
     RenewEpoch,
     Reopened,
     ReopenEntries,
+    RunCarried,
     RunsProved,
     SealWaiting,
     SendFrames,
@@ -210,8 +212,11 @@ class Engine:
                 self._talks.close_all()
                 return self._links.close_all(f"store-{reason}")
             case HomeChanged(states, version):
-                news = {log: state for log, state in states.items() if self._is_news(log, state)}
+                # What was read before our last commit may be told after it.
+                news = {log: state for log, state in states.items() if state.settled.minus(self._frontier.settled(log))}
                 return self._grew(news, version, now, complete=True)
+            case RunCarried(run):
+                return self._take(CARRIED, run, now)
             case Reopened(order, results):
                 return self._reopened(order, [entry for result in results for entry in result.entries])
             case AdmissionDecided(link, record):
@@ -284,8 +289,7 @@ class Engine:
 
     def _end_talk(self, link: LinkId) -> None:
         self._rationing.close(link)
-        kept = self._talks.close(link)
-        if kept is not None:
+        if (kept := self._talks.close(link)) is not None:
             self._pending.memories.update((kept,))
 
     def _to_session(self, link: LinkId, event: SessionInput, now: float) -> list[Output]:
@@ -321,7 +325,7 @@ class Engine:
                 case ReadRun():
                     outputs += self._read(link, order, now)
                 case TakeRun():
-                    outputs += self._take(link, talk, order, now)
+                    outputs += self._take(link, order, now)
                 case PeerSettled(log, settled):
                     self._pending.peer_settled[(talk.device, log)] = settled
                 case PeerTook(log, start, stop):
@@ -352,14 +356,14 @@ class Engine:
         given, spoiled = self._giving.runs(order, read)
         if spoiled:
             self.count("signature-spoiled", spoiled)
-        if not read.tokens:
-            self._talks[order.link].traffic.sent += len(given.packed)
+        self._talks[order.link].traffic.sent += 0 if read.tokens else len(given.packed)
         return self._to_session(order.link, given, now)
 
-    def _take(self, link: LinkId, talk: Talk, run: TakeRun, now: float) -> list[Output]:
+    def _take(self, link: LinkId, run: TakeRun, now: float) -> list[Output]:
         if is_token(run.packed[0], run.log):
             return self._take_tokens(link, run, now)
-        talk.traffic.received += len(run.packed)
+        if link != CARRIED:
+            self._talks[link].traffic.received += len(run.packed)
         if self._watcher is not None:
             self._watcher.pushed(link, run)
         done = RunDone(run.log, run.start, len(run.packed), taken=True)
@@ -474,10 +478,6 @@ class Engine:
         for link in self._talks.before_due() if before else ():
             outputs += self._to_session(link, grew, now)
         return outputs + self._shared(now)
-
-    def _is_news(self, log: LogId, state: LogState) -> bool:
-        """Whether it holds more than we know: what was read before our last commit may be told after it."""
-        return bool(state.settled.minus(self._frontier.settled(log)))
 
     def _reopened(self, order: ReopenEntries, entries: list[Entry]) -> list[Output]:
         for entry in entries:

@@ -7,18 +7,21 @@ through `Committed`: nothing is acknowledged that a power cut could erase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from beepmesh.channel import Door
 from beepmesh.messages.inbox import Payload
 from beepmesh.proving import Offer, Proof
 from beepmesh.store.contract import Batch, Committed, Fork, ReadResult
+from sync.events import TakeRun
 from sync.limits import RUN_BYTES_MAX
 from sync.logs import LogId, LogState
 from sync.memory import Memory
 from sync.ranges import Span
 
 LinkId: TypeAlias = int
+CARRIED: Final[LinkId] = 0
+"""No link has this number: what came in a file, by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,13 @@ class RunsProved:
 
     order: ProveRuns
     proofs: tuple[Proof, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCarried:
+    """A run that came in a file: judged and taken as one from a link is, but nobody waits to hear what became of it."""
+
+    run: TakeRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,7 @@ Input: TypeAlias = (
     | EntriesRead
     | CrowdsRead
     | RunsProved
+    | RunCarried
     | BatchCommitted
     | BatchFailed
     | HomeChanged

@@ -95,7 +95,7 @@ class Shell:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self._engine = _engine_of(home)
+        self._engine = engine_of(home, frontier_of(home))
         home.store.appraise(self._engine.carrying.worth)
         self._home_lock = anyio.Lock()
         self._thread = anyio.CapacityLimiter(1)
@@ -465,11 +465,12 @@ def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _engine_of(home: Home) -> Engine:
+def engine_of(home: Home, frontier: Frontier) -> Engine:
+    """A new engine for that home. `frontier`: `frontier_of`."""
     return Engine(
         identity=home.identity,
         roster=home.roster,
-        frontier=frontier_of(home),
+        frontier=frontier,
         frozen=home.store.frozen(),
         believed_s=lambda: home.believed_s(_wall_ms()),
         wall_ms=_wall_ms,

@@ -134,6 +134,17 @@ WORDS: Final[dict[str, str]] = {
     "secrets-malformed": "a registrar's answer was damaged",
     "seed-malformed": "this home's keys are damaged",
     "ticket-malformed": "an invitation kept here is damaged",
+    # Bundles on a stick.
+    "not-for-us": "a bundle was sealed for other members' devices; this one may carry it, and cannot open it",
+    "bundle-unopened": "a bundle of another organisation, or one damaged from its beginning, was left alone",
+    "bundle-foreign": "a file with the name of a bundle was none, and was left alone",
+    "bundle-version": "a bundle of a later form was left alone; update this device",
+    "bundle-damaged": "a piece of a bundle was damaged or forged; what else is in it was taken",
+    "bundle-torn": "a bundle ended too early; what is whole in it was taken",
+    "bundle-malformed": "a piece of a bundle made no sense; what else is in it was taken",
+    "bundle-oversized": "a bundle was larger than any may be; its beginning was read",
+    "bundle-no-file": "something with the name of a bundle was no plain file, and was left alone",
+    "bundle-unreadable": "a bundle could not be read from its medium; try another port, or another stick",
     # The disk; engine.py makes these, all but the first, from the store's words.
     "evicted": "the store is full: what others wrote and matters least was given up (storage.megabytes in config.toml)",
     "purged": "messages that this device carried for others were delivered, and it let go of them",

@@ -16,6 +16,7 @@ from typing import Final, assert_never
 import anyio
 
 from beepmesh.addressing import Names
+from beepmesh.cli.bundles import is_bundle, sync_folder
 from beepmesh.cli.call import Call
 from beepmesh.cli.text import count_of, listed, safe_line, size
 from beepmesh.errors import Unreachable, Usage
@@ -34,6 +35,8 @@ SHORT_ID: Final = 8
 
 def run(call: Call, *, specs: Sequence[str]) -> None:
     """Be a node until Ctrl-C or SIGTERM."""
+    if any(map(is_bundle, specs)):
+        raise Usage("A folder with bundles is no link. Give and take with it by `beepmesh sync bundle:DIR`.")
     with call.open() as home:
         transports = _transports(specs or home.config.links_use)
         with _network_in_words(transports):
@@ -42,9 +45,15 @@ def run(call: Call, *, specs: Sequence[str]) -> None:
 
 
 def sync(call: Call, *, specs: Sequence[str], timeout: int) -> None:
-    """One round with whoever is near."""
+    """One round with whoever is near, and with the folders that are named."""
     with call.open() as home:
+        folders = [spec for spec in dict.fromkeys(specs) if is_bundle(spec)]
+        specs = [spec for spec in specs if not is_bundle(spec)]
         transports = _transports(specs)
+        for folder in folders:
+            sync_folder(call, home, folder)
+        if folders and not specs:
+            return
         before = time.monotonic()
         with call.screen.waiting(f"Looking for others on {listed(specs)}"), _network_in_words(transports):
             rounds = anyio.run(_sync, home, transports, float(timeout))

@@ -256,13 +256,52 @@ VERBS: Final = (
         LINKS,
         "one exchange with whoever is near, then stop",
         "Meets the devices that can be reached, exchanges what each side lacks, and ends. Good for a device that is"
-        " switched on now and then.",
-        ("beepmesh sync lan", "beepmesh sync tcp:192.168.4.1:7337 --timeout 60s"),
+        " switched on now and then. With bundle:DIR it takes what others left in that folder, on a USB stick, and adds"
+        " what is new here, as `beepmesh import` and `beepmesh export` do.",
+        (
+            "beepmesh sync lan",
+            "beepmesh sync tcp:192.168.4.1:7337 --timeout 60s",
+            "beepmesh sync bundle:/media/usb/beepmesh",
+        ),
         "running:sync",
         (
-            Argument("SPEC", f"a link: {_SPECS}", many=True, target="specs"),
+            Argument("SPEC", f"a link: {_SPECS}; or bundle:DIR", many=True, target="specs"),
             Argument("--timeout", "give up after so long if nobody answers: 90s, 5m", "TIME", "seconds", default="30s"),
         ),
+    ),
+    Verb(
+        "export",
+        LINKS,
+        "write what this device holds to a USB stick, sealed",
+        "Adds bundles to the folder DIR, sealed for the members of the organisation: what matters most first, and only"
+        " what the bundles there do not hold already. Several devices may share a folder. An export that was"
+        " interrupted goes on when it is done again. With --to it is sealed for those people's devices alone, and holds"
+        " what they are likely to need; they can open it as long as they have their keys of today, some weeks.",
+        (
+            "beepmesh export /media/usb/beepmesh",
+            "beepmesh export /media/usb/beepmesh --size 500MB",
+            'beepmesh export /media/usb/beepmesh --to hq --to "Bilal Shah"',
+        ),
+        "bundles:export_to",
+        (
+            Argument("DIR", "a folder on the stick; it is made where it is missing", kind="folder", target="folder"),
+            Argument(
+                "--to", "only for: a name, dept:PATH, hq or everyone; may be repeated", "WHO", many=True, target="who"
+            ),
+            Argument("--size", "write at most so much: 64kB, 500MB, 2GB (default: what is free there)", "SIZE"),
+        ),
+        "Carry it to another device, and there: `beepmesh import DIR`.",
+    ),
+    Verb(
+        "import",
+        LINKS,
+        "take what came on a USB stick",
+        "Reads the bundles in DIR and takes from them what is new here, as carefully as from any neighbour. Doing it"
+        " again changes nothing. What is damaged is named and counted; the rest of it is taken.",
+        ("beepmesh import /media/usb/beepmesh",),
+        "bundles:import_from",
+        (Argument("DIR", "the folder with the bundles", kind="folder", target="folder"),),
+        "`beepmesh export DIR` adds the answers.",
     ),
     Verb(
         "peers",

@@ -102,6 +102,11 @@ class Identity:
         """The pre-shared keys of member links, the one to dial with first."""
         return tuple(kdf(secret, b"beepmesh/link-psk/1") for secret in self.link_secrets)
 
+    @property
+    def bundle_secrets(self) -> tuple[bytes, ...]:
+        """What opens the organisation's bundles, the one to write them with first."""
+        return tuple(kdf(secret, b"beepmesh/bundle/1") for secret in self.link_secrets)
+
     def issuer(self) -> RegistrarCertificate:
         """The checked certificate of the registrar that let this device in."""
         return check_registrar(self.issuer_certificate, self.root_public)
