@@ -32,7 +32,8 @@ from beepmesh.forks import fork_statement
 from beepmesh.home import Home
 from beepmesh.intake import BLAMELESS, REFUSALS_MAX
 from beepmesh.messages.content import Receipts, decode_content
-from beepmesh.messages.token import token_log
+from beepmesh.messages.lifetimes import LANE_URGENT
+from beepmesh.messages.token import is_token, token_log
 from beepmesh.receipts import receipts_due
 from beepmesh.shell import engine_of, frontier_of
 from beepmesh.store.contract import Batch
@@ -41,8 +42,8 @@ from sync.logs import LogId
 
 BATCH_BYTES: Final = 524_288  # What one commit takes, about: as much as a link has under way.
 PASSES_MAX: Final = 4
-WAITS: Final = frozenset({"unknown-feed", "no-predecessor"})
-"""What may be mended by another file: those that said so are read once more after something new has come."""
+"""So often files are read once more that hold something of feeds nobody vouched for yet: another file may have done
+so since, for an export leaves out what others left there, and names are in no order."""
 
 Progress = Callable[[str], None]
 
@@ -69,11 +70,14 @@ def import_all(home: Home, folder: Path, *, now_ms: Callable[[], int], progress:
     medium = Medium(folder, secret_of(home.identity))
     names: Sequence[str] = medium.names()
     taking = _Taking(home, now_ms)
-    for number in range(PASSES_MAX):
-        again = taking.files(medium, names, progress, first=number == 0)
-        if not again or not taking.came:
+    waiting = taking.files(medium, names, progress)
+    taking.again = True
+    for _ in range(PASSES_MAX):
+        if not waiting or not taking.came:
             break
-        names = again
+        waiting = taking.files(medium, waiting, progress)
+    taking.patient = False
+    taking.files(medium, waiting, progress)
     taking.chores()
     return taking.done
 
@@ -95,31 +99,37 @@ class _Taking:
         self.done = Imported()
         self.came = 0
         """New entries of this pass."""
+        self.patient = True
+        """What nobody vouches for is passed over rather than refused."""
+        self.again = False
+        """What is wrong with these files, and known of them, has been counted."""
+        self._waits = False
 
-    def files(self, medium: Medium, names: Sequence[str], progress: Progress, *, first: bool) -> list[str]:
-        """Take these, once; which of them are worth another look."""
+    def files(self, medium: Medium, names: Sequence[str], progress: Progress) -> list[str]:
+        """Take these, once; in which of them something was passed over."""
         self.came = 0
-        again: list[str] = []
+        waiting: list[str] = []
         keys = keys_of(self._home.identity)
         for number, name in enumerate(names, 1):
             progress(f"Bundle {number} of {len(names)}: {self.done.new} entries are new")
-            self._said = Counter()
+            self._said, self._waits = Counter(), False
             self._refresh()
             size = self._file(medium, name, keys)
             self._commit()
-            if first:
+            self.done.reasons += self._said
+            if not self.again:
                 self.done.files += 1
                 self.done.bytes += size
-            waits = self._said.keys() & WAITS
-            if waits:
-                again.append(name)
-            self.done.reasons += self._said
+            if self._waits:
+                waiting.append(name)
             self._home.wake()
-        return again
+        return waiting
 
     def _file(self, medium: Medium, name: str, keys: Keys) -> int:
+        """Returns how many bytes it has; 0 where nothing could be had from it."""
         self._blamed = 0
         opening: Opening | None = None
+        trouble: Counter[str] = Counter()
         try:
             with medium.opened(name) as (file, size):
                 for piece in pieces(file, size):
@@ -129,21 +139,28 @@ class _Taking:
                     for run in opening.chunk(piece):
                         self._offer(run)
                     if self._blamed > REFUSALS_MAX:
-                        raise Refused("too-many-refusals")
+                        self._engine.count("too-many-refusals")
+                        return size
                 if opening is not None:
                     opening.end(cut=size > FILE_BYTES_MAX)
-                return size
         except Refused as refused:
-            self._engine.count(refused.reason)
-            return 0
-        finally:
-            for reason, times in (opening.counts if opening is not None else Counter[str]()).items():
+            trouble[refused.reason] += 1
+            size = 0
+        trouble += opening.counts if opening is not None else Counter()
+        for reason, times in trouble.items():
+            if not self.again:
                 self._engine.count(reason, times)
+        return size
 
     def _offer(self, run: Run) -> None:
         settled = self._frontier.settled(run.log)
         stop = run.start + len(run.packed)
         unknown = [seq for seq in range(run.start, stop) if seq not in settled]
+        if not unknown and self.again:
+            return
+        if unknown and self.patient and not self._is_vouched_for(run):
+            self._waits = True
+            return
         self.done.known += len(run.packed) - len(unknown)
         if not unknown:
             return
@@ -153,6 +170,12 @@ class _Taking:
         self._perform(self._engine.handle(RunCarried(order), time.monotonic()))
         if self._asked_bytes >= BATCH_BYTES:
             self._commit()
+
+    def _is_vouched_for(self, run: Run) -> bool:
+        """Or may be, by its own first entry."""
+        if is_token(run.packed[0], run.log):
+            return self._home.roster.vouches(run.packed[0][: len(run.log.feed)])
+        return self._home.roster.vouches(run.log.feed) or (run.log.lane == LANE_URGENT and run.start == 0)
 
     def _commit(self) -> None:
         """Everything that was offered is durable, or refused."""

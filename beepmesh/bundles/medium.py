@@ -71,10 +71,11 @@ class Medium:
             raise Refused(
                 "bundle-no-file" if error.errno in (errno.ELOOP, errno.ENXIO) else "bundle-unreadable"
             ) from None
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            os.close(descriptor)
+            raise Refused("bundle-no-file")
         with open(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
-                raise Refused("bundle-no-file")
             try:
                 yield file, about.st_size
             except OSError:

@@ -186,13 +186,13 @@ class Opening:
 
     def end(self, *, cut: bool = False) -> None:
         """The file has no more chunks, or (`cut`) more than it may have: counts what was missed."""
-        if cut:
-            self.counts["bundle-oversized"] += 1
         if not self.opened:
             self.counts.clear()  # Nothing says that this was ever meant for us.
             self.counts["bundle-unopened"] += 1
         elif not self.whole:
             self.counts["bundle-torn"] += 1
+        if cut:
+            self.counts["bundle-oversized"] += 1
 
     def _open(self, number: int, sealed: bytes) -> tuple[bytes, int, bytes] | None:
         candidates = {b"": self._inner} if self._inner is not None else self._outer
