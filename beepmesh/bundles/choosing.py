@@ -10,7 +10,7 @@ more of whom mail is for than its crowd (trust/crowds.py), so mail for their nei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -23,6 +23,7 @@ from beepmesh.trust.crowds import NOBODY
 from beepmesh.trust.roster import Roster
 from sync.limits import RUN_ENTRIES_MAX
 from sync.logs import LogId, LogState, reconciled
+from sync.ranges import Span
 
 WINDOW: Final = 64
 READ_BYTES: Final = 262_144  # A span is read in pieces of this size.
@@ -51,7 +52,11 @@ def runs_of(store: Store, roster: Roster, wanted: Wanted, *, all_fits: bool) -> 
     """All that this node may hand on, what matters most first."""
     giving = Giving(roster)
     for log, state in in_order(store, roster):
-        for start, stop in _windows(state, whole=all_fits or log.lane == 0):
+        if all_fits or log.lane == 0:
+            spans: Iterable[Span] = state.settled.spans
+        else:
+            spans = _windows(store, giving, log, state)
+        for start, stop in spans:
             yield from _runs(store, giving, log, start, stop, wanted)
 
 
@@ -70,11 +75,17 @@ def in_order(store: Store, roster: Roster) -> list[tuple[LogId, LogState]]:
     return sorted(((log, state) for log, state in store.states().items() if reconciled(log)), key=rank)
 
 
-def _windows(state: LogState, *, whole: bool) -> Iterator[tuple[int, int]]:
-    for start, stop in reversed(state.settled.spans) if not whole else state.settled.spans:
-        while not whole and stop - start > WINDOW:
-            yield stop - WINDOW, stop
-            stop -= WINDOW
+def _windows(store: Store, giving: Giving, log: LogId, state: LogState) -> Iterator[Span]:
+    """From the newest down. Below each edge stands a proved entry: the windows below it need nothing of it."""
+    for start, stop in reversed(state.settled.spans):
+        while stop - start > WINDOW:
+            begin, edge = stop - WINDOW - RUN_ENTRIES_MAX, stop - WINDOW
+            if begin >= start:
+                read = store.read(log, begin, edge, bytes_max=READ_BYTES, with_prev=False)
+                ends = giving.runs(ReadEntries(0, log, begin, edge + 1, READ_BYTES, with_prev=False), read)[0].ends
+                edge = begin + ends[-1] if ends else edge
+            yield edge, stop
+            stop = edge
         yield start, stop
 
 

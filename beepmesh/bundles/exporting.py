@@ -7,7 +7,8 @@ folder meanwhile; and an export that was interrupted goes on behind its last who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,12 +18,13 @@ from beepmesh import locks
 from beepmesh.addressing import Names, recipients
 from beepmesh.bundles.choosing import entries_of, runs_of, wanted_by
 from beepmesh.bundles.chunks import CHUNK_BYTES, CHUNKS_MAX, HEADER_BYTES, chunks_within
-from beepmesh.bundles.medium import Medium, MediumProblem
+from beepmesh.bundles.medium import FILES_MAX, Medium, MediumProblem
 from beepmesh.bundles.opened import keys_of, pieces, secret_of
 from beepmesh.bundles.records import WRAPS_MAX, Run, encode_audience, encode_run
 from beepmesh.bundles.sealing import Opening, Writing, head_chunks
 from beepmesh.errors import HomeProblem, Refused, TooLarge, UnknownName
 from beepmesh.home import Home
+from beepmesh.safe import told
 
 HELD_MAX: Final = 1_000_000
 """Entries of the folder that are remembered while an export lasts, about 60 MB. What is beyond is written again."""
@@ -73,11 +75,20 @@ def export(
     audience = audience_of(home, to, now_ms)
     medium = Medium(folder, secret_of(home.identity))
     medium.make()
-    try:
-        with locks.at_once(home.path / "export.lock"):
-            return _export(home, medium, audience, size, progress)
-    except locks.Held:
-        raise HomeProblem("Another export from this device is going on. Wait for it, or stop it.") from None
+    with _alone(home):
+        return _export(home, medium, audience, size, progress)
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Two at once would write everything twice, and each remove what the other one has begun."""
+    with ExitStack() as stack:
+        try:
+            with told(home.path):
+                stack.enter_context(locks.at_once(home.path / "export.lock"))
+        except locks.Held:
+            raise HomeProblem("Another export from this device is going on. Wait for it, or stop it.") from None
+        yield
 
 
 def audience_of(home: Home, to: Sequence[str], now_ms: int) -> Audience:
@@ -133,7 +144,7 @@ class _There:
         self._held: set[int] = set()
 
     def read(self, medium: Medium, progress: Progress) -> None:
-        names = medium.names()
+        names = medium.names()[:FILES_MAX]
         keys = keys_of(self._home.identity)
         for number, name in enumerate(names, 1):
             progress(f"Reading what is there: {number} of {len(names)}")

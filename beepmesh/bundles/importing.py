@@ -22,7 +22,7 @@ from beepmesh import upkeep
 from beepmesh.asking import Asked, answer
 from beepmesh.author import control_draft
 from beepmesh.bundles.chunks import FILE_BYTES_MAX
-from beepmesh.bundles.medium import Medium
+from beepmesh.bundles.medium import FILES_MAX, Medium
 from beepmesh.bundles.opened import keys_of, pieces, secret_of
 from beepmesh.bundles.records import Run
 from beepmesh.bundles.sealing import Keys, Opening
@@ -68,8 +68,11 @@ class Imported:
 def import_all(home: Home, folder: Path, *, now_ms: Callable[[], int], progress: Progress) -> Imported:
     """Everything in the folder that is for this device. Raises MediumProblem, StoreProblem."""
     medium = Medium(folder, secret_of(home.identity))
-    names: Sequence[str] = medium.names()
+    names = medium.names()
     taking = _Taking(home, now_ms)
+    if len(names) > FILES_MAX:
+        taking.count("bundle-many", len(names) - FILES_MAX)
+        del names[FILES_MAX:]
     waiting = taking.files(medium, names, progress)
     taking.again = True
     for _ in range(PASSES_MAX):
@@ -104,6 +107,10 @@ class _Taking:
         self.again = False
         """What is wrong with these files, and known of them, has been counted."""
         self._waits = False
+
+    def count(self, reason: str, times: int) -> None:
+        """With the next commit."""
+        self._engine.count(reason, times)
 
     def files(self, medium: Medium, names: Sequence[str], progress: Progress) -> list[str]:
         """Take these, once; in which of them something was passed over."""

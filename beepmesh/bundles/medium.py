@@ -53,8 +53,8 @@ class Medium:
         self._secret = secret
 
     def names(self) -> list[str]:
-        """The bundles here, in the order of their names."""
-        return self._matching(_NAME)[:FILES_MAX]
+        """The bundles here, in the order of their names. Of more than FILES_MAX the others are not to be read."""
+        return self._matching(_NAME)
 
     @contextmanager
     def opened(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
@@ -64,7 +64,7 @@ class Medium:
         path = self.folder / name
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
-            if stat.S_ISLNK(os.lstat(path).st_mode):
+            if not stat.S_ISREG(os.lstat(path).st_mode):  # Before it is opened, for to open a device may do something.
                 raise Refused("bundle-no-file")
             descriptor = os.open(path, flags)
         except OSError as error:

@@ -143,6 +143,7 @@ WORDS: Final[dict[str, str]] = {
     "bundle-torn": "a bundle ended too early; what is whole in it was taken",
     "bundle-malformed": "a piece of a bundle made no sense; what else is in it was taken",
     "bundle-oversized": "a bundle was larger than any may be; its beginning was read",
+    "bundle-many": "a folder held more bundles than are read at a time; empty it of old ones",
     "bundle-no-file": "something with the name of a bundle was no plain file, and was left alone",
     "bundle-unreadable": "a bundle could not be read from its medium; try another port, or another stick",
     # The disk; engine.py makes these, all but the first, from the store's words.

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beepmesh import desk
-from beepmesh.bundles import medium
+from beepmesh.bundles import importing
 from beepmesh.bundles.chunks import CHUNK_BYTES, HEADER_BYTES
 from beepmesh.bundles.exporting import Exported
 from beepmesh.bundles.importing import Imported
@@ -24,7 +24,9 @@ from beepmesh.bundles.sealing import Opening, Writing
 from beepmesh.errors import HomeProblem, Refused, UnknownName
 from beepmesh.home import Home
 from beepmesh.locks import at_once
-from sync.logs import LogId
+from beepmesh.store.contract import Batch, MessageQuery
+from sync.logs import LogId, LogState
+from sync.ranges import Ranges
 from tests.bundles.sticks import acquainted, give, people, settled, take, words
 from tests.homes import NOW_MS, founded, joined
 
@@ -263,6 +265,41 @@ def test_somebody_without_keys_is_said(tmp_path: Path) -> None:
         give(a, tmp_path / "stick", "Nobody")
 
 
+def spoiled(source: Home, target: Home, keep: int) -> None:
+    """Target holds what source does, but only one of `keep` entries of mail with a good signature."""
+    entries, proved = [], set()
+    for log, state in sorted(source.store.states().items(), key=lambda item: (item[0].lane, item[0].feed)):
+        for seq in range(state.settled.top):
+            if seq in target.store.states().get(log, LogState(Ranges(), b"")).settled:
+                continue
+            entry = source.store.entry(log, seq)
+            assert entry is not None
+            if log.lane and seq % keep != keep - 1 and seq != state.settled.top - 1:
+                entry = entry._replace(signature=bytes(64))
+            else:
+                proved.add(entry.id)
+            entries.append(entry)
+    batch = Batch(entries=tuple(entries), proved=frozenset(proved))
+    target.store.commit(batch, keys=target.keys(), now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("chunks", [3, 4, None])
+def test_spoiled_signatures_on_the_way_keep_nothing_from_its_reader(tmp_path: Path, chunks: int | None) -> None:
+    stick = tmp_path / "stick"
+    with acquainted(tmp_path, "Ayesha", "Bilal", "Chand") as (a, b, c):
+        for number in range(180):
+            send(a, "Chand", f"{number}")
+        spoiled(a, b, keep=5)
+        give(b, stick, size=chunks and chunks * CHUNK_BYTES + HEADER_BYTES)
+        take(c, stick)
+        give(b, stick)
+        for _ in range(3):
+            take(c, stick)
+        mail = LogId(a.identity.feed, 1)
+        assert settled(c)[mail] == settled(b)[mail]
+        assert len(c.store.messages(MessageQuery())) == 180
+
+
 # A hostile or failing medium.
 
 
@@ -313,10 +350,12 @@ def test_only_so_many_files_are_read(
     _, b, _ = pair
     crowded = tmp_path / "crowded"
     crowded.mkdir()
-    monkeypatch.setattr(medium, "FILES_MAX", 5)
+    monkeypatch.setattr(importing, "FILES_MAX", 5)
     for number in range(9):
         (crowded / FILE.format(f"{number:032x}")).write_bytes(b"x")
-    assert take(b, crowded).files == 5
+    done = take(b, crowded)
+    assert done.files == 5
+    assert done.reasons == {"bundle-many": 4, "bundle-foreign": 5}
 
 
 def test_a_member_who_forges_entries_is_found_out(pair: tuple[Home, Home, Path], tmp_path: Path) -> None:
