@@ -8,6 +8,7 @@ BeepmeshError                 our caller's to handle; the text says what happene
 |- TooLarge                   a text or a list of recipients beyond its bound
 |- NotAllowed                 this device's role does not permit it
 |- InvitationProblem          wrong, expired, used or foreign invitation, or nobody answered
+|- MediumProblem              a folder for bundles: full, missing, failing (bundles/medium.py; commands only)
 `- Unreachable                nothing answered on the links that were asked for
 Refused                       the other side's fault, with a named reason that is counted
 """

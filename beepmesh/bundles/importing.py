@@ -45,6 +45,8 @@ PASSES_MAX: Final = 4
 """So often files are read once more that hold something of feeds nobody vouched for yet: another file may have done
 so since, for an export leaves out what others left there, and names are in no order."""
 
+TROUBLES_MAX: Final = 64  # Files that are named; all are counted.
+
 Progress = Callable[[str], None]
 
 
@@ -63,6 +65,8 @@ class Imported:
     """Those that this device could open, receipts apart."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Why entries, runs of them or whole files were not taken, as `status` counts it."""
+    troubles: list[tuple[str, str]] = field(default_factory=list)
+    """(name of a file, what was wrong with it), at most TROUBLES_MAX."""
 
 
 def import_all(home: Home, folder: Path, *, now_ms: Callable[[], int], progress: Progress) -> Imported:
@@ -146,17 +150,19 @@ class _Taking:
                     for run in opening.chunk(piece):
                         self._offer(run)
                     if self._blamed > REFUSALS_MAX:
-                        self._engine.count("too-many-refusals")
-                        return size
-                if opening is not None:
+                        trouble["too-many-refusals"] += 1
+                        break
+                if opening is not None and not trouble:
                     opening.end(cut=size > FILE_BYTES_MAX)
         except Refused as refused:
             trouble[refused.reason] += 1
             size = 0
         trouble += opening.counts if opening is not None else Counter()
-        for reason, times in trouble.items():
-            if not self.again:
+        if not self.again:
+            for reason, times in trouble.items():
                 self._engine.count(reason, times)
+                if len(self.done.troubles) < TROUBLES_MAX:
+                    self.done.troubles.append((name, reason))
         return size
 
     def _offer(self, run: Run) -> None:

@@ -19,6 +19,7 @@ from beepmesh.home import Home
 
 STEP_S: Final = 2.0  # Of something long, a line is said so often.
 SPEC: Final = "bundle:"
+FILES_SHOWN: Final = 3
 _SIZE: Final = re.compile(r"(\d{1,12})\s*([kmgt]?)b?", re.ASCII | re.IGNORECASE)
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -137,6 +138,7 @@ def _imported_json(done: Imported) -> Mapping[str, object]:
         "entries": {"new": done.new, "known": done.known, "refused": done.refused},
         "messages": done.messages,
         "refused": dict(sorted(done.reasons.items())),
+        "troubles": [{"file": file, "reason": reason} for file, reason in done.troubles],
     }
 
 
@@ -148,7 +150,9 @@ def _imported_lines(done: Imported, path: Path) -> Iterator[str]:
     if done.messages:
         yield f"{count_of(done.messages, 'message')} came for you: `beepmesh inbox --unread`."
     for reason, times in sorted(done.reasons.items()):
-        yield f"! {times} x {safe_line(reason)}: {words_for(reason)}"
+        files = [file for file, why in done.troubles if why == reason]
+        where = f" ({listed(files[:FILES_SHOWN])}{', ...' if len(files) > FILES_SHOWN else ''})" if files else ""
+        yield f"! {times} x {safe_line(reason)}: {words_for(reason)}{where}"
 
 
 def _entries(count: int) -> str:

@@ -29,7 +29,7 @@ def test_what_an_export_did_is_said(ayesha: Person, bilal: Person, stick: str) -
     assert (done["files"], done["left_out"], done["there"]) == (1, 0, 0)
     assert "Nothing is new" in ayesha.types("export", stick).out
     came = bilal.asks("import", stick)
-    assert came.keys() == {"files", "bytes", "entries", "messages", "refused"}
+    assert came.keys() == {"files", "bytes", "entries", "messages", "refused", "troubles"}
     assert (came["messages"], came["refused"]) == (1, {})
     assert "0 entries taken from 1 bundle" in bilal.types("import", stick).out
     assert "The bridge is out." in bilal.types("inbox").out
@@ -54,7 +54,9 @@ def test_a_bundle_for_others_is_named_and_counted(ayesha: Person, bilal: Person,
     together(ayesha, bilal, chand)
     bilal.asks("export", stick, "--to", AYESHA)
     assert chand.asks("import", stick)["refused"] == {"not-for-us": 1}
-    assert WORDS["not-for-us"] in chand.types("import", stick).out
+    (bundle,) = Path(stick).iterdir()
+    assert chand.asks("import", stick)["troubles"] == [{"file": bundle.name, "reason": "not-for-us"}]
+    assert f"{WORDS['not-for-us']} ({bundle.name})" in chand.types("import", stick).out
     assert "not-for-us" in chand.types("status").out
     assert ayesha.asks("import", stick)["refused"] == {}
 
