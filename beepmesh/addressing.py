@@ -17,6 +17,8 @@ class Names:
     """What people are called on this device: by name, and by name and id where several have it."""
 
     def __init__(self, home: Home) -> None:
+        self.device = home.identity.device
+        """This one, 16 B."""
         self._people = {person.person: person for person in home.roster.people()}
         times = Counter(name_key(person.name) for person in self._people.values())
         self._shared = {key for key, count in times.items() if count > 1}

@@ -51,6 +51,7 @@ __all__ = [
     "status",
 ]
 
+INTAKE_DIGITS: Final = 8
 ID_PREFIX_MIN: Final = 4
 
 
@@ -96,6 +97,9 @@ class Shown:
     """Nobody had read it here before this moment."""
     mine: bool
     """Written on this device."""
+    intake: str
+    """Headquarters' number of what came in: eight digits of its device, a dash and a count from 1 without gaps; or
+    empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,4 +294,5 @@ def _shown(message: Message, names: Names, *, marked: bool) -> Shown:
         state="" if row.mine else STATE_NAMES.get(state, "new"),
         unread=not row.mine and message.state < READ,
         mine=row.mine,
+        intake=f"{names.device.hex()[:INTAKE_DIGITS]}-{message.intake}" if message.intake else "",
     )

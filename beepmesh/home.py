@@ -95,6 +95,7 @@ class Home:
         self._is_alone = alone
         self._facts_known = 0
         self._learn_facts()
+        self._take_up_role()
 
     # How a home comes to be.
 
@@ -270,6 +271,8 @@ class Home:
         facts = self._learn_facts() if any(log.lane == 0 for log in fresh) else ()
         self.identity = self._safe.read()
         told, self._identity_told = self._identity_told, self.identity
+        if self.identity is not told:
+            self._take_up_role()
         return Refreshed(fresh, changes.version, facts, self.identity is not told)
 
     def unopened(self) -> tuple[ReadResult, ...]:
@@ -278,6 +281,11 @@ class Home:
             self.store.read(LogId(place.feed, place.lane), place.seq, place.seq + 1, bytes_max=0, with_prev=False)
             for place in self.store.unopened()
         )
+
+    def _take_up_role(self) -> None:
+        """Headquarters numbers what comes in."""
+        if "hq" in self.identity.roles:
+            self.store.number_intake()
 
     def _learn_facts(self) -> tuple[Fact, ...]:
         """Those that the roster has not been told. They come in the order of learning, so they stand at the end."""

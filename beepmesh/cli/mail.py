@@ -204,6 +204,8 @@ def _print_text(call: Call, message: desk.Shown, now_ms: int) -> None:
     if message.priority != "routine":
         parts.append(message.priority.upper())
     parts.append(f"[{message.id[:SHORT_ID]}]")
+    if message.intake:
+        parts.append(f"no. {message.intake}")
     call.screen.line("  ".join(parts))
     if message.kind != "text":
         call.screen.line(f"{INDENT}(a newer version of beepmesh wrote this; update this one to read it)")
@@ -229,6 +231,7 @@ def _as_json(message: desk.Shown, held: dict[int, Message]) -> dict[str, object]
         "person": message.sender_person,
         "device": held[message.number].row.sender.hex(),
         "expires": iso_time(message.expires_ms),
+        "intake": message.intake,
     }
 
 

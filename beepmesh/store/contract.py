@@ -273,6 +273,9 @@ class Message:
     row: MessageRow
     state: int
     """The highest receipt that we wrote for it: 0 none, 1 delivered, 2 read, 3 acknowledged. 0 for own ones."""
+    intake: int = 0
+    """Its number among those that came in since `number_intake` was said (each process says it for itself), from 1
+    without gaps, given by the commit that kept it; 0 for others."""
 
 
 LedgerState = Literal["queued", "carried", "delivered", "read", "acknowledged", "expired"]
@@ -294,7 +297,7 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class Unsealed:
-    """An own message that still lives, one of its recipients, and the person's devices that it is sealed to."""
+    """An own message that still lives, one of its recipients, and the person's devices it is sealed to."""
 
     message_id: bytes
     person: bytes
@@ -305,7 +308,7 @@ class Unsealed:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A device that we were linked to, and how."""
+    """A device that we were linked to, and how. The latest seen is told first."""
 
     device: bytes
     last_seen_ms: int
@@ -315,7 +318,8 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """One that this device gave out. `data` is the caller's, secret included; it rests sealed."""
+    """One that this device gave out. `data` is the caller's, secret included; it rests sealed. The first to expire is
+    told first."""
 
     id: bytes
     data: bytes
@@ -405,13 +409,15 @@ class Store(Protocol):
 
     def limit(self, bytes_max: int | None, carried_max: int | None = None) -> None:
         """From now on a commit that leaves the store larger, or holds more bytes of bodies for others than
-        `carried_max`, gives up entries, in the order of policy.py, until it is not, or nothing is left that may go.
-        Each process says it for itself."""
+        `carried_max`, gives up entries, in the order of policy.py, until it is not, or nothing is left that may go;
+        each process says it for itself."""
         ...
 
     def appraise(self, worth: Worth) -> None:
         """Of large mail that goes for want of room, that goes first which is worth least."""
         ...
+
+    def number_intake(self) -> None: ...
 
     def crowds(self, log: LogId, start: int, stop: int, /) -> dict[int, int]:
         """Of the envelopes of this span that are held, the crowd of each, by seq. LANE_URGENT has none."""
@@ -427,10 +433,8 @@ class Store(Protocol):
         """Erase the bodies whose lifetime has passed; returns how many. To be called every hour.
 
         Counted by a clock of the store's own, which only this call moves: see policy.HoldingClock. It also empties the
-        write-ahead log, of what was given up too.
-
-        Certificates, revocations and fork proofs keep their bodies: a newcomer could judge no later entry without them.
-        """
+        write-ahead log, of what was given up too. Certificates, revocations and fork proofs keep their bodies: without
+        them a newcomer could judge no later entry."""
         ...
 
     # --- people's side ---
@@ -467,9 +471,7 @@ class Store(Protocol):
     # --- neighbours, invitations, odds and ends ---
     def peer_settled(self, device: bytes) -> dict[LogId, Ranges]: ...
 
-    def peers(self) -> list[Peer]:
-        """Latest seen first."""
-        ...
+    def peers(self) -> list[Peer]: ...
 
     def put_peer(self, peer: Peer) -> None:
         """Replaces what was known of that device. The roster bounds how many there are."""
@@ -477,9 +479,7 @@ class Store(Protocol):
 
     def put_invitation(self, invitation: Invitation) -> None: ...
 
-    def invitations(self) -> list[Invitation]:
-        """In the order of their expiry."""
-        ...
+    def invitations(self) -> list[Invitation]: ...
 
     def burn(self, invitation_id: bytes, now_ms: int) -> bool:
         """True for exactly one caller, however many processes ask: the one who may use it."""

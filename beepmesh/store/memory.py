@@ -66,6 +66,8 @@ class MemoryStore(MemoryLogs):
         self._counts: dict[str, Count] = {}
         self._blobs: dict[str, bytes] = {}
         self._views: _Views | None = None
+        self._numbers_intake = False
+        self._intake: dict[MessageKey, int] = {}
 
     @property
     def writable(self) -> bool:
@@ -208,6 +210,9 @@ class MemoryStore(MemoryLogs):
     def put(self, name: str, value: bytes) -> None:
         self._blobs[name] = value
 
+    def number_intake(self) -> None:
+        self._numbers_intake = True
+
     def size(self) -> Size:
         entries = [entry for log in self._logs.values() for entry in log.entries.values()]
         body_bytes = sum(len(entry.body) for entry in entries if entry.body is not None)
@@ -229,6 +234,7 @@ class MemoryStore(MemoryLogs):
             known = payload.message_id if payload.mine else (payload.feed, payload.lane, payload.seq)
             if known not in self._known_payloads:
                 self._known_payloads.add(known)
+                self._give_intake(payload)
                 self._payloads.append(payload)
         self._outbox.update(batch.outbox)
         for place in batch.pending_add:
@@ -238,6 +244,15 @@ class MemoryStore(MemoryLogs):
         for device, log_id, settled in batch.peer_settled:
             self._peer_settled.setdefault(device, {})[log_id] = settled
         self._views = None
+
+    def _give_intake(self, payload: Payload) -> None:
+        """Its intake number, if it is the first of a message that came in."""
+        if not self._numbers_intake or payload.mine:
+            return
+        known = {row.key for row in fold(self._payloads)[0]}
+        for row in rows_of(payload):
+            if isinstance(row, MessageRow) and row.key not in known:
+                self._intake[row.key] = len(self._intake) + 1
 
     # --- views ---
     def _view(self) -> _Views:
@@ -262,7 +277,7 @@ class MemoryStore(MemoryLogs):
         view = self._view()
         return sorted(
             (
-                Message(number, row, 0 if row.mine else view.marks.get(key, 0))
+                Message(number, row, 0 if row.mine else view.marks.get(key, 0), self._intake.get(key, 0))
                 for key, (number, row) in view.messages.items()
             ),
             key=lambda message: message.number,

@@ -47,7 +47,7 @@ def keep(connection: sqlite3.Connection, columns: Columns, payloads: Iterable[Pa
         assert len(payload.message_id) == 16
         assert payload.mine or payload.feed is not None, "an incoming payload came in an entry"
         cursor = connection.execute(
-            "INSERT OR IGNORE INTO payloads VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO payloads VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             (
                 payload.message_id,
                 payload.feed,
@@ -68,6 +68,14 @@ def keep(connection: sqlite3.Connection, columns: Columns, payloads: Iterable[Pa
             assert cursor.lastrowid is not None
             kept.append((cursor.lastrowid, payload))
     return kept
+
+
+def number_intake(connection: sqlite3.Connection, came: Iterable[int]) -> None:
+    """Give these payloads, each the first of its message, the next intake numbers, in their order."""
+    (last,) = connection.execute("SELECT intake FROM this").fetchone()
+    numbers = [(intake, number) for intake, number in enumerate(came, last + 1)]
+    connection.executemany("UPDATE payloads SET intake = ? WHERE number = ?", numbers)
+    connection.execute("UPDATE this SET intake = intake + ?", (len(numbers),))
 
 
 def every_payload(connection: sqlite3.Connection, columns: Columns) -> Iterator[Numbered]:

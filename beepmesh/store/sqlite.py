@@ -69,6 +69,7 @@ class SqliteStore:
         self._entropy = entropy
         self._limits = holding.Limits()
         self._worth: Worth | None = None
+        self._numbers_intake = False
 
     @property
     def writable(self) -> bool:
@@ -116,7 +117,9 @@ class SqliteStore:
                 payloads.learn(connection, self._columns, (fact,))
         fresh = payloads.keep(connection, self._columns, batch.payloads)
         addressed = payloads.address(connection, batch.outbox)
-        views.fold(connection, self._columns, fresh, addressed)
+        came = views.fold(connection, self._columns, fresh, addressed)
+        if self._numbers_intake and came:
+            payloads.number_intake(connection, came)
 
     def states(self) -> dict[LogId, LogState]:
         return self.changed_since(0).states
@@ -156,6 +159,9 @@ class SqliteStore:
 
     def appraise(self, worth: Worth) -> None:
         self._worth = worth
+
+    def number_intake(self) -> None:
+        self._numbers_intake = True
 
     def read(self, log_id: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
         with self._database.reading() as connection:

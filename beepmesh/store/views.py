@@ -22,22 +22,28 @@ from beepmesh.store.database import Columns
 from beepmesh.store.ledger import ledger_line
 from beepmesh.store.spans import decode_spans
 
-ViewRow = tuple[int, int, int, int, int]  # number, payload, received_ms, mine, state
+ViewRow = tuple[int, int, int, int, int, int]  # number, payload, received_ms, mine, state, intake
 
-_VIEW = "SELECT number, payload, received_ms, mine, state FROM messages"
+_VIEW = (
+    "SELECT number, payload, received_ms, mine, state,"
+    " (SELECT intake FROM payloads WHERE payloads.number = messages.number) FROM messages"
+)
 _ID_HEX = 32
 _ID_PREFIX = re.compile(r"[0-9a-fA-F]{0,32}", re.ASCII)
 
 
 def fold(
     connection: sqlite3.Connection, columns: Columns, fresh: Iterable[truth.Numbered], addressed: Iterable[Recipient]
-) -> None:
-    """Take in new payloads and new outbox rows; both are in their tables already."""
+) -> list[int]:
+    """Take in new payloads and new outbox rows; both are in their tables already. Returns the numbers of the payloads
+    that brought a message of somebody else's for the first time."""
+    came: list[int] = []
     speaking: dict[bytes, None] = {}
     for number, payload in fresh:
         for row in rows_of(payload):
             if isinstance(row, MessageRow):
-                _fold_message(connection, columns, number, row)
+                if _fold_message(connection, columns, number, row) and not row.mine:
+                    came.append(number)
             elif payload.mine:
                 speaking[payload.message_id] = None
             else:
@@ -45,6 +51,7 @@ def fold(
     speaking.update((row.message_id, None) for row in addressed)
     for message_id in speaking:
         _mark(connection, columns, message_id)
+    return came
 
 
 def rebuild(connection: sqlite3.Connection, columns: Columns) -> None:
@@ -140,9 +147,9 @@ def delivered(connection: sqlite3.Connection, places: Iterable[Place]) -> tuple[
 
 
 def _message(connection: sqlite3.Connection, columns: Columns, view: ViewRow) -> Message:
-    number, payload, received_ms, mine, state = view
+    number, payload, received_ms, mine, state, intake = view
     row = _row(connection, columns, payload)
-    return Message(number, replace(row, received_ms=received_ms, mine=bool(mine)), 0 if mine else state)
+    return Message(number, replace(row, received_ms=received_ms, mine=bool(mine)), 0 if mine else state, intake)
 
 
 def _row(connection: sqlite3.Connection, columns: Columns, payload: int) -> MessageRow:
@@ -151,7 +158,8 @@ def _row(connection: sqlite3.Connection, columns: Columns, payload: int) -> Mess
     return row
 
 
-def _fold_message(connection: sqlite3.Connection, columns: Columns, number: int, row: MessageRow) -> None:
+def _fold_message(connection: sqlite3.Connection, columns: Columns, number: int, row: MessageRow) -> bool:
+    """Whether it is the first of its message."""
     view: ViewRow | None = connection.execute(f"{_VIEW} WHERE message_id = ? AND person = ?", row.key).fetchone()
     if view is None:
         connection.execute(
@@ -159,8 +167,8 @@ def _fold_message(connection: sqlite3.Connection, columns: Columns, number: int,
             " coalesce((SELECT state FROM marks WHERE message_id = ? AND person = ?), 0))",
             (number, *row.key, number, row.received_ms, row.mine, *row.key),
         )
-        return
-    first, winner, received_ms, mine, _ = view
+        return True
+    first, winner, received_ms, mine, *_ = view
     before = replace(_row(connection, columns, winner), received_ms=received_ms, mine=bool(mine))
     merged = merge_message(before, row)
     content_won = replace(merged, received_ms=row.received_ms, mine=row.mine) == row
@@ -168,6 +176,7 @@ def _fold_message(connection: sqlite3.Connection, columns: Columns, number: int,
         "UPDATE messages SET payload = ?, received_ms = ?, mine = ? WHERE number = ?",
         (number if content_won else winner, merged.received_ms, merged.mine, first),
     )
+    return False
 
 
 def _fold_receipt(connection: sqlite3.Connection, row: ReceiptRow) -> None:

@@ -53,8 +53,22 @@ def test_a_message_in_json_has_exactly_the_promised_fields(ayesha: Person, bilal
         "state": "read",
         "person": me["person"],
         "device": me["device"],
+        "intake": "",
     }
     assert all(UTC.fullmatch(str(shown[key])) for key in ("sent", "received", "expires"))
+
+
+def test_headquarters_sees_the_number_under_which_it_took_a_message_in(
+    ayesha: Person, bilal: Person, meeting: Meeting
+) -> None:
+    for text in ("The bridge is out.", "It is rebuilt."):
+        sent(bilal, AYESHA, text)
+    meeting()
+    device = str(ayesha.asks("status")["device"])[:8]
+    shown = ayesha.types("inbox", "--json").objects()
+    assert [message["intake"] for message in shown] == [f"{device}-1", f"{device}-2"]
+    assert f"no. {device}-2" in ayesha.types("inbox").out
+    assert ayesha.types("show", str(shown[1]["id"]), "--json").one()["intake"] == f"{device}-2"
 
 
 def test_what_was_shown_is_read_and_its_writer_comes_to_know(ayesha: Person, bilal: Person, meeting: Meeting) -> None:
@@ -83,7 +97,7 @@ def states(person: Person, message: str) -> dict[str, str]:
 def test_show_in_json_has_exactly_the_promised_fields(ayesha: Person, bilal: Person, meeting: Meeting) -> None:
     message = sent(ayesha, BILAL, "one")
     meeting()
-    fields = set("id from to text sent received priority state person device expires mine recipients".split())
+    fields = set("id from to text sent received priority state person device expires intake mine recipients".split())
     mine, theirs = ayesha.asks("show", message), bilal.asks("show", message)
     assert set(mine) == set(theirs) == fields
     assert (mine["mine"], theirs["mine"]) == (True, False)

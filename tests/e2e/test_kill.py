@@ -133,6 +133,13 @@ def assert_shown_once(device: Device) -> None:
     assert not [text for text, times in texts.items() if times > 1]
 
 
+def assert_numbered(headquarters: Device) -> None:
+    """No intake number twice, none left out."""
+    numbers = [word(message, "intake").partition("-") for message in headquarters.inbox("--limit", EVERYTHING)]
+    assert len({hub for hub, _, _ in numbers}) == 1
+    assert sorted(int(number) for _, _, number in numbers) == list(range(1, len(numbers) + 1))
+
+
 @pytest.mark.timeout(120 + 8 * ROUNDS)
 def test_no_accepted_message_is_lost_and_none_is_shown_twice(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
@@ -178,6 +185,7 @@ def test_no_accepted_message_is_lost_and_none_is_shown_twice(tmp_path: Path, see
         await_receipts(up, c)
         assert_shown_once(a)
         assert_shown_once(c)
+        assert_numbered(a)
         for device in devices:
             assert device.stop() == 0
             with Home.open(device.home) as home:

@@ -5,14 +5,29 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from beepmesh.crypto.primitives import sha256
+from beepmesh.messages.content import Receipts
 from beepmesh.messages.entry import FACE_BYTES, NO_PREV, hash_of, rest_hash, verify_entry
 from beepmesh.store.contract import Batch, Count, Invitation, MessageQuery
 from beepmesh.store.sqlite import open_store
 from sync.ranges import Ranges
-from tests.store.writing import FEED, NOW_MS, OWN_LOG, Author, draft, envelope, own, put, text, token
+from tests.store.writing import (
+    FEED,
+    NOW_MS,
+    OWN_LOG,
+    Author,
+    draft,
+    envelope,
+    incoming,
+    message_id,
+    own,
+    put,
+    text,
+    token,
+)
 
 KEY = bytes(32)
 BATCH = 7
@@ -28,6 +43,21 @@ from tests.store.test_processes import KEY, batch, put
 store = open_store(Path(sys.argv[1]), KEY)
 for number in range(int(sys.argv[2]), int(sys.argv[3])):
     put(store, batch(sys.argv[4], number))
+    print(number, flush=True)
+store.close()
+"""
+
+# Keeps what came in, two new ones in each batch and one that is known, and says how far it is, until it is killed.
+_TAKER = """
+import sys
+from pathlib import Path
+from beepmesh.store.sqlite import open_store
+from tests.store.test_processes import KEY, arrivals, put
+
+store = open_store(Path(sys.argv[1]), KEY)
+store.number_intake()
+for number in range(int(sys.argv[3])):
+    put(store, arrivals(sys.argv[2], number))
     print(number, flush=True)
 store.close()
 """
@@ -54,6 +84,15 @@ def batch(writer: str, number: int) -> Batch:
         counts={"batches": 1},
         tokens=(token(delivered),),
     )
+
+
+def arrivals(writer: str, number: int) -> Batch:
+    came = [
+        incoming(text(f"{writer} {each}"), writer.encode(), each)
+        for each in range(max(2 * number - 1, 0), 2 * number + 2)
+    ]
+    receipt = incoming(Receipts(((message_id("x"), 1),)), f"{writer} reads".encode(), number)
+    return Batch(payloads=(*came, receipt))
 
 
 def started(program: str, *arguments: object) -> subprocess.Popen[str]:
@@ -126,6 +165,25 @@ def test_two_processes_append_to_one_own_log_without_a_fork(tmp_path: Path) -> N
         assert writer.returncode == 0
         assert output.split() == [str(number) for number in range(60)]
     assert check(tmp_path) == 120
+
+
+def test_what_comes_in_is_numbered_without_gaps_though_processes_are_killed(tmp_path: Path) -> None:
+    chance = random.Random(2_027)
+    for round_number in range(10):
+        takers = [started(_TAKER, tmp_path, f"{name} {round_number}", 10_000) for name in ("first", "second")]
+        for taker in takers:
+            assert taker.stdout is not None
+            for _ in range(chance.randrange(1, 15)):
+                assert taker.stdout.readline()
+        for taker in chance.sample(takers, 2):
+            taker.kill()
+            taker.communicate()
+    with closing(open_store(tmp_path, KEY)) as store:
+        found = store.messages(MessageQuery(limit=1_000_000))
+        assert [message.intake for message in found] == list(range(1, len(found) + 1))
+        assert len(found) > 40
+        store.rebuild_views()
+        assert store.messages(MessageQuery(limit=1_000_000)) == found
 
 
 def test_an_invitation_burns_for_one_process_only(tmp_path: Path) -> None:

@@ -230,6 +230,7 @@ class TwoStores(RuleBasedStateMachine):
         self.sqlite = open_store(self.folder, bytes(32), same_entropy)
         self.now_ms = NOW_MS
         self.bytes_max: int | None = None
+        self.numbers_intake = False
         self.settled: list[dict[LogId, Ranges]] = [{}]
         """After each change, by its number."""
         self.remembered: dict[bytes, Memory] = {}
@@ -287,6 +288,14 @@ class TwoStores(RuleBasedStateMachine):
         self.sqlite.close()
         self.sqlite = open_store(self.folder, bytes(32), same_entropy)
         self.sqlite.limit(self.bytes_max)
+        if self.numbers_intake:
+            self.sqlite.number_intake()
+
+    @rule()
+    def number_intake(self) -> None:
+        self.numbers_intake = True
+        self.reference.number_intake()
+        self.sqlite.number_intake()
 
     @rule(bytes_max=st.none() | st.integers(0, 6_000))
     def limit(self, bytes_max: int | None) -> None:
