@@ -41,6 +41,7 @@ KEEPERS: Mapping[str, tuple[str, ...]] = {
     "sqlite3": ("beepmesh/store/", "tests/"),
     "aiosqlite": (),  # One thread of our own with the standard library's sqlite3 does the same with less.
     "zeroconf": ("transports/", "tests/transports/"),
+    "websockets": ("transports/", "tests/transports/", "benchmarks/"),
     "ifaddr": ("transports/", "tests/transports/"),
     "bleak": ("transports/", "tests/transports/"),
     "argparse": ("beepmesh/cli/", "beepmesh/demo/", "benchmarks/", "simulations/", "tests/"),
@@ -54,6 +55,8 @@ KEEPERS: Mapping[str, tuple[str, ...]] = {
 CORES = (
     "sync/*.py",
     "transports/framing.py",
+    "transports/backoff.py",
+    "transports/pins.py",
     "beepmesh/engine*.py",
     "beepmesh/engine/*.py",
     "beepmesh/events.py",
@@ -72,6 +75,7 @@ NOT_CORES = (
     "beepmesh/crypto/keystore.py",  # Owns the secret file.
     "beepmesh/crypto/payload.py",  # One codec for each thread: a zstd context may not be shared by two.
     "beepmesh/crypto/primitives.py",  # Key generation inside the libraries draws its own randomness.
+    "beepmesh/crypto/tls_certificate.py",  # The same.
 )
 NOT_IN_CORES = frozenset(
     "anyio asyncio concurrent http logging multiprocessing os queue random secrets select selectors shutil signal "

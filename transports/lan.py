@@ -92,7 +92,7 @@ class LanTransport:
         info = replace(TCP_INFO, transport="lan")
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(Listener(sockets, info, self.failures, accepted).serve)
+                group.start_soon(Listener(sockets, info, self.failures, accepted, make=TcpLink).serve)
                 group.start_soon(self._be_present)
                 group.start_soon(self._resolve_heard)
                 group.start_soon(self._dial_due, handler, group)

@@ -1,9 +1,9 @@
 """Accepting links on TCP sockets, within bounds that a stranger cannot push.
 
 Laws:
-1. At most ACCEPTED_MAX links at once, of which at most HALF_OPEN_PER_HOST_MAX per remote host have not sent a record
-   yet. What comes above is closed without a byte.
-2. An accepted link that sends no first record within FIRST_RECORD_S is dropped: only who speaks may stay.
+1. At most so many links at once, and of those that have not sent a record yet so many in all and for each remote host,
+   as Bounds says. What comes above is closed without a byte. The hosts of one IPv6 /64 count as one.
+2. An accepted link that sends no first record in time is dropped: only who speaks may stay.
 3. No error of accepting ends the listening; running out of file descriptors only slows it.
 """
 
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,10 +24,27 @@ from anyio.abc import TaskGroup
 from transports.link import LinkInfo
 from transports.tcp_link import TcpLink
 
+L = TypeVar("L", bound=TcpLink)
+
 ACCEPTED_MAX = 64
 HALF_OPEN_PER_HOST_MAX = 8
 FIRST_RECORD_S = 10.0
 BACKLOG = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What strangers may take: links in all and from one host, those of them that have not spoken yet in all and from
+    one host, and the seconds until the first record."""
+
+    links_max: int = ACCEPTED_MAX
+    links_per_host_max: int = ACCEPTED_MAX
+    half_open_max: int = ACCEPTED_MAX
+    half_open_per_host_max: int = HALF_OPEN_PER_HOST_MAX
+    first_record_s: float = FIRST_RECORD_S
+
+
+LOCAL = Bounds()
 ACCEPT_RETRY_S = 0.5
 """After an accept that failed, such as for want of file descriptors (EMFILE)."""
 
@@ -67,7 +86,7 @@ def _listen(sock: socket.socket, address: tuple[object, ...]) -> None:
     sock.listen(BACKLOG)
 
 
-class Listener:
+class Listener(Generic[L]):
     """Accepts on `sockets` and runs `serve_link` for each link in its own task; closes sockets and links at the end."""
 
     def __init__(
@@ -75,13 +94,19 @@ class Listener:
         sockets: list[socket.socket],
         info: LinkInfo,
         failures: Counter[str],
-        serve_link: Callable[[TcpLink], Awaitable[None]],
+        serve_link: Callable[[L], Awaitable[None]],
+        *,
+        bounds: Bounds | None = None,
+        make: Callable[[LinkInfo], L],
     ) -> None:
         self._sockets = sockets
         self._info = replace(info, address="", dialled=False)
         self._failures = failures
         self._serve_link = serve_link
-        self._open_count = 0
+        self._bounds, self._make = bounds or LOCAL, make
+        self.links: set[L] = set()
+        """Every link that is accepted and has not ended."""
+        self._open: Counter[str] = Counter()
         self._half_open: Counter[str] = Counter()
 
     async def serve(self) -> None:
@@ -131,18 +156,24 @@ class Listener:
             asyncio.get_running_loop().add_reader(sock, self._accept, sock, group)
 
     def _admit(self, accepted: socket.socket, host: str, group: TaskGroup) -> None:
-        if self._open_count >= ACCEPTED_MAX or self._half_open[host] >= HALF_OPEN_PER_HOST_MAX:
+        bounds, host = self._bounds, _block(host)
+        if (
+            self._open.total() >= bounds.links_max
+            or self._open[host] >= bounds.links_per_host_max
+            or self._half_open.total() >= bounds.half_open_max
+            or self._half_open[host] >= bounds.half_open_per_host_max
+        ):
             self._failures["too-many-links"] += 1
             accepted.close()
             return
         accepted.setblocking(False)
-        self._open_count += 1
+        self._open[host] += 1
         self._half_open[host] += 1
         group.start_soon(self._serve_one, accepted, host)
 
     async def _serve_one(self, accepted: socket.socket, host: str) -> None:
         """One link's life; it counts as half open until its first record."""
-        link = TcpLink(self._info)
+        link = self._make(self._info)
         loop = asyncio.get_running_loop()
 
         spoke = False
@@ -151,18 +182,17 @@ class Listener:
             nonlocal spoke
             if not spoke:
                 spoke = True
-                self._half_open[host] -= 1
-                if self._half_open[host] <= 0:
-                    del self._half_open[host]
+                _less(self._half_open, host)
 
         def time_is_up() -> None:
             if not spoke:
                 link.break_off("silent")
 
         link.on_first_record = first_record
+        self.links.add(link)
         try:
             await loop.connect_accepted_socket(lambda: link, accepted)
-            timer = loop.call_later(FIRST_RECORD_S, time_is_up)
+            timer = loop.call_later(self._bounds.first_record_s, time_is_up)
             try:
                 await self._serve_link(link)
             finally:
@@ -173,4 +203,19 @@ class Listener:
             accepted.close()
         finally:
             first_record()
-            self._open_count -= 1
+            self.links.discard(link)
+            _less(self._open, host)
+
+
+def _less(counts: Counter[str], host: str) -> None:
+    counts[host] -= 1
+    if counts[host] <= 0:
+        del counts[host]
+
+
+def _block(host: str) -> str:
+    """What counts as one host: an IPv4 address, or an IPv6 /64, which is what one customer is given."""
+    bare = host.partition("%")[0]
+    if ":" not in bare or bare.startswith("::ffff:"):
+        return bare
+    return str(ipaddress.ip_network(f"{bare}/64", strict=False))

@@ -1,4 +1,4 @@
-"""From a word to a transport: `lan`, `tcp:HOST:PORT` and the rest. Each kind is imported only when it is asked for."""
+"""From a word to a transport: `lan`, `hub:URL` and the rest. Each kind is imported only when it is asked for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ FORMS = {
     "lan": "lan, lan:PORT, lan:probe",
     "tcp": "tcp:HOST:PORT",
     "listen": "listen:HOST:PORT, listen:PORT",
+    "hub": "hub:https://HOST, hub:HOST:PORT, hub:https://HOST:PORT#PIN",
     "memory": "memory:, memory:NAME",
 }
 
@@ -32,6 +33,10 @@ def parse(spec: str, *, newcomer: bool = False) -> Transport:
                 return _tcp(rest)
             case "listen":
                 return _listen(rest)
+            case "hub":
+                from transports.hub import HubTransport
+
+                return HubTransport(rest)
             case "memory":
                 from transports.memory import SHARED
 

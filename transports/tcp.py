@@ -160,7 +160,7 @@ class ListenTransport:
 
         task_status.started()
         try:
-            await Listener(sockets, TCP_INFO, self.failures, serve_link).serve()
+            await Listener(sockets, TCP_INFO, self.failures, serve_link, make=TcpLink).serve()
         finally:
             self._addresses = []
 

@@ -109,8 +109,7 @@ class TcpLink(Link, asyncio.Protocol):
         self._wire = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
         self._wire.set_write_buffer_limits(high=0)  # Writable means that the kernel has taken everything.
-        keepalive_idle_s = KEEPALIVE_DIALLED_S if self.info.dialled else KEEPALIVE_ACCEPTED_S
-        set_options(self._wire.get_extra_info("socket"), keepalive_idle_s)
+        set_options(self._wire.get_extra_info("socket"), self._keepalive_idle_s())
         if not self.info.address:
             # A connection that was reset in this very moment has no peer name any more.
             peer_name = self._wire.get_extra_info("peername")
@@ -119,11 +118,7 @@ class TcpLink(Link, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._broken:
             return
-        fault = ""
-        try:
-            records = self._deframer.feed(data)
-        except FramingError as error:
-            records, fault = error.records, error.reason
+        records, fault = self._unpack(data)
         if records:
             if self.on_first_record:
                 self.on_first_record()
@@ -136,6 +131,9 @@ class TcpLink(Link, asyncio.Protocol):
                 self._wire.pause_reading()
         if fault:
             self.break_off(fault)
+
+    def _keepalive_idle_s(self) -> int:
+        return KEEPALIVE_DIALLED_S if self.info.dialled else KEEPALIVE_ACCEPTED_S
 
     def eof_received(self) -> bool:
         # The other side has closed; records it sent are still ours to read, and there is no half-open state to keep.
@@ -189,7 +187,7 @@ class TcpLink(Link, asyncio.Protocol):
         await self._until_writable()
         if not self._pieces:
             self._loop.call_soon(self._write)
-        self._pieces += (length_prefix(len(item)), item)
+        self._pieces += self._pack(item)
         self._pieces_bytes += len(item)
         if self._pieces_bytes >= WRITE_NOW_BYTES:
             self._write()
@@ -210,6 +208,18 @@ class TcpLink(Link, asyncio.Protocol):
                 await self._gone.wait()
         finally:
             self._abort()
+
+    # -- how records lie in the stream; what is built upon this link overrides it
+
+    def _unpack(self, data: bytes) -> tuple[list[bytes], str]:
+        """The records that `data` completes, and why the stream is worth nothing more, or ""."""
+        try:
+            return self._deframer.feed(data), ""
+        except FramingError as error:
+            return error.records, error.reason
+
+    def _pack(self, record: bytes) -> tuple[bytes, ...]:
+        return length_prefix(len(record)), record
 
     def break_off(self, reason: str) -> None:
         """End the link at once; what is unsent is lost, what has arrived can still be read."""

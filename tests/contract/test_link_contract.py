@@ -9,10 +9,13 @@ from typing import TypeAlias
 import anyio
 import pytest
 
+from tests.transports.certificates import certified
+from transports.hub import HubListener, dial_hub
 from transports.link import Link, LinkBroken, Oversize
 from transports.memory import MemoryLink, memory_link_pair
 from transports.tcp import ListenTransport, dial, host_port
 from transports.tcp_link import TcpLink
+from transports.tls import client_context
 
 Pair: TypeAlias = tuple[Link, Link]
 Links: TypeAlias = Callable[[], AbstractAsyncContextManager[Pair]]
@@ -46,6 +49,30 @@ async def tcp_links() -> AsyncIterator[Pair]:
         group.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def hub_links() -> AsyncIterator[Pair]:
+    """Real TLS on the loopback."""
+    accepted: list[Link] = []
+    ready, done = anyio.Event(), anyio.Event()
+
+    async def accept(link: Link) -> None:
+        accepted.append(link)
+        ready.set()
+        await done.wait()
+
+    with certified() as (certificate, key, pin):
+        listener = HubListener("127.0.0.1", 0, certificate, key)
+        async with anyio.create_task_group() as group:
+            await group.start(listener.serve, accept)
+            host, port = host_port(listener.addresses()[0])
+            near = await dial_hub(host, port, client_context(pin), pin)
+            await ready.wait()
+            yield near, accepted[0]
+            done.set()
+            await near.aclose()
+            group.cancel_scope.cancel()
+
+
 def cut(link: Link) -> None:
     """End the link as a pulled cable or a killed process does."""
     if isinstance(link, MemoryLink):
@@ -55,7 +82,7 @@ def cut(link: Link) -> None:
         link.break_off("cut")
 
 
-LINKS: dict[str, Links] = {"memory": memory_links, "tcp": tcp_links}
+LINKS: dict[str, Links] = {"memory": memory_links, "tcp": tcp_links, "hub": hub_links}
 
 
 @pytest.fixture(params=list(LINKS))

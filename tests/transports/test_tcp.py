@@ -106,7 +106,7 @@ def test_more_silent_connections_than_a_host_may_have_are_closed_and_others_stil
 
 
 def test_there_is_a_most_of_links_and_room_again_when_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "ACCEPTED_MAX", 2)
+    monkeypatch.setattr(listening, "LOCAL", listening.Bounds(links_max=2))
 
     async def story() -> None:
         arrived = Arrivals()
@@ -132,7 +132,7 @@ def test_there_is_a_most_of_links_and_room_again_when_one_ends(monkeypatch: pyte
 
 
 def test_a_connection_that_never_speaks_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "FIRST_RECORD_S", 0.05)
+    monkeypatch.setattr(listening, "LOCAL", listening.Bounds(first_record_s=0.05))
 
     async def story() -> None:
         arrived = Arrivals()
@@ -241,7 +241,7 @@ def test_accepting_survives_the_want_of_file_descriptors(
             await keep(link, arrived, failures)
 
         async with anyio.create_task_group() as group:
-            group.start_soon(Listener([sock], TCP_INFO, failures, serve_link).serve)
+            group.start_soon(Listener([sock], TCP_INFO, failures, serve_link, make=TcpLink).serve)
             link = await dial(*sock.getsockname())
             await arrived.next()
             assert failures == Counter({"accept-failed": 3})
