@@ -83,7 +83,10 @@ CALLED_WATCH_S: Final = 10.0  # The same where commands call: only a call that w
 UPKEEP_S: Final = 3600.0
 HISTORY_NAME: Final = "carrying/history"  # Where the store keeps it.
 COUNTED_FAILURES: Final = frozenset(
-    {"too-many-links", "too-many-names", "accept-failed", "no-multicast", "odd-address", "odd-name"}
+    "too-many-links too-many-names accept-failed no-multicast odd-address odd-name"
+    # On the way to a hub: a person can do something about these.
+    " pin-wrong tls-date tls-name tls-unknown tls-failed captive-portal login-wanted proxy-login proxy-refused"
+    " odd-proxy forbidden no-hub no-http hub-refused hub-unavailable swallowed slow-reader".split()
 )
 
 P = ParamSpec("P")
@@ -423,7 +426,7 @@ class Shell:
         async with self._home_lock:
             peers = await to_thread.run_sync(self.home.store.peers, limiter=self._thread)
         for transport in self._transports:
-            transport.remember([peer.address for peer in peers])
+            transport.remember([peer.address for peer in peers if peer.transport != "hub"])  # It is dialled by name.
 
     async def _reopen(self) -> None:
         """What a power cut left unopened: between a sender's certificate and the message that had waited for it."""

@@ -200,6 +200,12 @@ class HubListener:
         self.spec = f"hub listening on {_text(host, port) if host else port}"
         self.failures: Counter[str] = Counter()
         self._addresses: list[str] = []
+        self._listener: Listener[WssLink] | None = None
+
+    @property
+    def link_count(self) -> int:
+        """Connections that are open now, those that have not spoken yet among them."""
+        return len(self._listener.links) if self._listener else 0
 
     async def serve(self, handler: Welcome, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """As every transport; raises OSError when the address cannot be listened on."""
@@ -225,7 +231,9 @@ class HubListener:
         def make(info: LinkInfo) -> WssLink:
             return WssLink(info, lambda host: AcceptedWire(self._context, host, self._pages), self._patience)
 
-        listener = Listener(sockets, HUB_INFO, self.failures, serve_link, bounds=self._bounds, make=make)
+        self._listener = listener = Listener(
+            sockets, HUB_INFO, self.failures, serve_link, bounds=self._bounds, make=make
+        )
         task_status.started()
         try:
             await listener.serve()

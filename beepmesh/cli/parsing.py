@@ -68,9 +68,10 @@ def find_verb(words: Sequence[str]) -> tuple[Verb, list[str]]:
     """The verb that these words begin with, and the words behind it. Raises Usage."""
     first = _one_of(words[0], {verb.name.split()[0] for verb in VERBS}, "verb")
     of_first = [verb for verb in VERBS if verb.name.split()[0] == first]
-    if of_first[0].name == first:
-        return of_first[0], list(words[1:])
-    seconds = {verb.name.split()[1]: verb for verb in of_first}
+    alone = next((verb for verb in of_first if verb.name == first), None)
+    seconds = {verb.name.split()[1]: verb for verb in of_first if verb is not alone}
+    if alone is not None and (not seconds or len(words) < 2 or words[1].startswith("-")):
+        return alone, list(words[1:])  # It takes no places of its own where there are words below it.
     if len(words) < 2 or words[1].startswith("-"):
         if {"-h", "--help"} & set(words[1:2]):
             return of_first[0], list(words[1:])

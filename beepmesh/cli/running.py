@@ -38,8 +38,8 @@ def run(call: Call, *, specs: Sequence[str]) -> None:
     if any(map(is_bundle, specs)):
         raise Usage("A folder with bundles is no link. Give and take with it by `beepmesh sync bundle:DIR`.")
     with call.open() as home:
-        transports = _transports(specs or home.config.links_use)
-        with _network_in_words(transports):
+        transports = transports_of(specs or home.config.links_use)
+        with network_in_words([one.spec for one in transports]):
             anyio.run(_run, call, home, transports)
     call.screen.line("Stopped.")
 
@@ -49,13 +49,16 @@ def sync(call: Call, *, specs: Sequence[str], timeout: int) -> None:
     with call.open() as home:
         folders = [spec for spec in dict.fromkeys(specs) if is_bundle(spec)]
         specs = [spec for spec in specs if not is_bundle(spec)]
-        transports = _transports(specs)
+        transports = transports_of(specs)
         for folder in folders:
             sync_folder(call, home, folder)
         if folders and not specs:
             return
         before = time.monotonic()
-        with call.screen.waiting(f"Looking for others on {listed(specs)}"), _network_in_words(transports):
+        with (
+            call.screen.waiting(f"Looking for others on {listed(specs)}"),
+            network_in_words([one.spec for one in transports]),
+        ):
             rounds = anyio.run(_sync, home, transports, float(timeout))
         seconds = time.monotonic() - before
         tell = _names(home)
@@ -80,12 +83,12 @@ async def _run(call: Call, home: Home, transports: Sequence[Transport]) -> None:
         call.screen.line(f"This device is {safe_line(home.identity.name)}'s; it {where}. Ctrl-C ends it.")
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_until_stopped, tasks.cancel_scope)
+        tasks.start_soon(until_stopped, tasks.cancel_scope)
         tasks.start_soon(_watch_trouble, node, teller)
         await node.serve(transports, ready=ready)
 
 
-async def _until_stopped(scope: anyio.CancelScope) -> None:
+async def until_stopped(scope: anyio.CancelScope) -> None:
     """End everything at the first signal to stop. Where there are no signals, Ctrl-C arrives as KeyboardInterrupt."""
     if sys.platform == "win32":
         return
@@ -204,7 +207,7 @@ def _names(home: Home) -> Callable[[bytes], str]:
     return of
 
 
-def _transports(specs: Sequence[str]) -> list[Transport]:
+def transports_of(specs: Sequence[str]) -> list[Transport]:
     """Raises Usage for a spec that means nothing."""
     try:
         return [parse(spec) for spec in dict.fromkeys(specs)]
@@ -213,7 +216,7 @@ def _transports(specs: Sequence[str]) -> list[Transport]:
 
 
 @contextmanager
-def _network_in_words(transports: Sequence[Transport]) -> Iterator[None]:
+def network_in_words(specs: Sequence[str]) -> Iterator[None]:
     """Turns the system's refusal to listen into a sentence; other groups of errors stay what they are."""
     try:
         yield
@@ -221,9 +224,9 @@ def _network_in_words(transports: Sequence[Transport]) -> Iterator[None]:
         cause: BaseException = refused
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
-        specs = listed(transport.spec for transport in transports)
         raise Unreachable(
-            f"This device cannot listen on {specs} ({cause}). Another program may have that port; name another one."
+            f"This device cannot listen on {listed(specs)} ({cause}). Another program may have that port; name"
+            " another one."
         ) from None
 
 

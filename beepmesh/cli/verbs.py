@@ -75,7 +75,7 @@ _NO_PASSPHRASE: Final = Argument(
 )
 _WHO: Final = Argument("WHO", "a name, NAME#ID, dept:PATH, hq or everyone; `beepmesh who` lists the names")
 _ID: Final = Argument("ID", "the message's id, or its first four or more letters", target="message")
-_SPECS: Final = "lan, tcp:HOST:PORT or listen:HOST:PORT"
+_SPECS: Final = "lan, hub:https://HOST, tcp:HOST:PORT or listen:HOST:PORT"
 
 VERBS: Final = (
     Verb(
@@ -107,7 +107,7 @@ VERBS: Final = (
             Argument("--device-of", "for a further device of this person, rather than somebody new", "WHO"),
             Argument(
                 "--hint",
-                "an address of this device to put into the code: tcp:HOST:PORT; may be repeated",
+                "an address of this device to put into the code: tcp:HOST:PORT, hub:https://HOST#PIN; may be repeated",
                 "SPEC",
                 many=True,
                 target="hints",
@@ -136,7 +136,7 @@ VERBS: Final = (
             _NO_PASSPHRASE,
             Argument(
                 "--via",
-                "where to look: lan or tcp:HOST:PORT; may be repeated (default: the code's hints, and lan)",
+                "where to look: lan, hub:URL or tcp:HOST:PORT; may be repeated (default: the code's hints, and lan)",
                 "SPEC",
                 many=True,
             ),
@@ -302,6 +302,31 @@ VERBS: Final = (
         "bundles:import_from",
         (Argument("DIR", "the folder with the bundles", kind="folder", target="folder"),),
         "`beepmesh export DIR` adds the answers.",
+    ),
+    Verb(
+        "hub",
+        LINKS,
+        "be a node on the internet that everybody can reach",
+        "Accepts links over WebSocket and TLS, as `hub:` links of other devices dial them, and holds what passes for"
+        " whoever comes later. It is a node like others: it reads only what is addressed to it. Without --tls-cert it"
+        " makes a certificate of its own at the first start, keeps it in its home and prints its pin, which the others"
+        " need. It prints one JSON object a line, without names or texts; /healthz and, from private networks,"
+        " /metrics are answered on the same port. SIGTERM ends it.",
+        (
+            "beepmesh hub",
+            "beepmesh hub --listen 0.0.0.0:8443 --link hub:https://second.example.org",
+            "beepmesh hub --tls-cert /etc/ssl/hub.pem --tls-key /etc/ssl/hub.key",
+        ),
+        "hub:serve",
+        (
+            Argument("--listen", "where to accept links", "HOST:PORT", default="443"),
+            Argument("--tls-cert", "the certificate and its chain, as PEM", "FILE", "file"),
+            Argument("--tls-key", "its private key, as PEM", "FILE", "file"),
+            Argument(
+                "--link", "a further link, such as another hub's; may be repeated", "SPEC", many=True, target="links"
+            ),
+        ),
+        "On other devices: `beepmesh run hub:https://HOST:PORT#PIN`.",
     ),
     Verb(
         "peers",

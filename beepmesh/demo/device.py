@@ -111,12 +111,20 @@ class Device:
         self.launch(*specs)
         return self.await_event("ready")
 
+    def start_hub(self, *options: str) -> Answer:
+        """Start it as a hub and wait until it says that it is ready; what it said."""
+        self._launch("hub", *options)
+        return self.await_event("ready")
+
     def launch(self, *specs: str) -> None:
         """Start the node and wait for nothing."""
+        self._launch("run", *specs)
+
+    def _launch(self, *words: str) -> None:
         assert not self.is_on
         self._read_from = self._events.stat().st_size if self._events.exists() else 0
         with self._events.open("a") as events, self._errors.open("a") as errors:
-            argv = self._argv(("run", *specs))
+            argv = self._argv(words)
             self._node = self._hosts.popen(self.host, argv, env=_environment(), stdout=events, stderr=errors)
 
     def kill(self) -> None:
