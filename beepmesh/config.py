@@ -3,6 +3,8 @@
     [links]
     use = ["lan"]        # where `beepmesh run` looks for neighbours when nothing else is said
 
+    metered_kilobytes_per_day = 0    # what links that cost money (hub:) may carry a day, in 10^3 bytes; 0: no limit
+
     [storage]
     megabytes = 2000     # what the store may take of the disk, in 10^6 bytes; 0: no limit
     carried_megabytes = 0    # what of it may be other people's mail, in 10^6 bytes of bodies; 0: all
@@ -31,6 +33,9 @@ SPEC_LENGTH_MAX: Final = 256  # A URL with a host name of the longest kind.
 MEGABYTES_MIN: Final = 10  # Less does not hold the certificates of an organisation of a thousand.
 MEGABYTES_MAX: Final = 1_000_000  # A terabyte: no SQLite file of ours was ever tried beyond it.
 
+KILOBYTES_MIN: Final = 50  # Less is used up by the day's links and handshakes alone.
+KILOBYTES_MAX: Final = 1_000_000_000  # A terabyte a day: nobody pays for that by the byte.
+
 _DEFAULT: Final = "default"
 
 Value = tuple[str, ...] | int
@@ -50,6 +55,7 @@ class Config:
     """All settings of one device."""
 
     links_use: tuple[str, ...] = ("lan",)
+    links_metered_kilobytes: int = 0
     storage_megabytes: int = 2_000
     storage_carried_megabytes: int = 0
     sources: tuple[tuple[str, str], ...] = ()  # (key, file), for the keys that a file set
@@ -58,6 +64,7 @@ class Config:
         """Every key with its value and where that came from, in the order of the list above."""
         values: dict[str, Value] = {
             "links.use": self.links_use,
+            "links.metered_kilobytes_per_day": self.links_metered_kilobytes,
             "storage.megabytes": self.storage_megabytes,
             "storage.carried_megabytes": self.storage_carried_megabytes,
         }
@@ -133,6 +140,12 @@ def _specs(config: Config, value: object, where: str) -> Config:
     return replace(config, links_use=tuple(dict.fromkeys(specs)))
 
 
+def _metered_kilobytes(config: Config, value: object, where: str) -> Config:
+    if type(value) is not int or (value and not KILOBYTES_MIN <= value <= KILOBYTES_MAX):
+        raise HomeProblem(f"{where} must be a whole number, {KILOBYTES_MIN} to {KILOBYTES_MAX}, or 0 for no limit.")
+    return replace(config, links_metered_kilobytes=value)
+
+
 def _megabytes(config: Config, value: object, where: str) -> Config:
     return replace(config, storage_megabytes=_limit(value, where))
 
@@ -151,6 +164,7 @@ def _limit(value: object, where: str) -> int:
 # Every key, with the function that checks its value and sets it.
 _READERS: Final[dict[str, Callable[[Config, object, str], Config]]] = {
     "links.use": _specs,
+    "links.metered_kilobytes_per_day": _metered_kilobytes,
     "storage.megabytes": _megabytes,
     "storage.carried_megabytes": _carried_megabytes,
 }

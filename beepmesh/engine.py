@@ -145,6 +145,7 @@ class Engine:
         self._giving = Giving(roster)
         self.carrying = Carrying(history)
         self._rationing = Rationing(self.carrying, identity.feed, roster.crowds)
+        self.metered = self._rationing.metered
         self._now = 0.0
 
     @property
@@ -480,9 +481,8 @@ class Engine:
         return outputs + self._shared(now)
 
     def _reopened(self, order: ReopenEntries, entries: list[Entry]) -> list[Output]:
-        for entry in entries:
-            if self._open(entry, list(order.devices)):
-                self._pending.pending_remove.append(Place(entry.feed, entry.lane, entry.seq))
+        opened = [entry for entry in entries if self._open(entry, list(order.devices))]
+        self._pending.pending_remove += (Place(entry.feed, entry.lane, entry.seq) for entry in opened)
         return []
 
     def _time_came(self, now: float) -> list[Output]:

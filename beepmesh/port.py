@@ -13,9 +13,17 @@ from typing import Final
 
 import anyio
 
+from beepmesh.metering import Meter
 from transports.link import Link, LinkBroken
 
 UNREAD_BYTES_MAX: Final = 16 * 1024 * 1024  # What waits for one link; the largest honest vector is 4 MB.
+COUNTED_FAILURES: Final = frozenset(
+    "too-many-links too-many-names accept-failed no-multicast odd-address odd-name"
+    # On the way to a hub: a person can do something about these.
+    " pin-wrong tls-date tls-name tls-unknown tls-failed captive-portal login-wanted proxy-login proxy-refused"
+    " odd-proxy forbidden no-hub no-http hub-refused hub-unavailable swallowed slow-reader".split()
+)
+"""Of what transports count, what status shows: a dial that found nobody is a day's work."""
 HANG_UP_S: Final = 5.0  # For last words, where the other end does not read: then the link ends without them.
 
 
@@ -34,6 +42,8 @@ class Port:
     """The shell's end of a link. `scope` ends everything that works on it."""
 
     link: Link
+    meter: Meter | None = None
+    """The budget that this link is on."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     sent_bytes: int = 0
     received_bytes: int = 0
@@ -42,6 +52,16 @@ class Port:
     _unread_bytes: int = 0
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _closing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.meter is not None:
+            self.meter.opened()
+
+    def received(self, frame: bytes) -> None:
+        """One frame has come."""
+        self.received_bytes += len(frame)
+        if self.meter is not None:
+            self.meter.passed(len(frame))
 
     def send(self, frames: Iterable[bytes]) -> bool:
         """Let frames leave in their order; False where too much waits already, and the link ends for that."""
@@ -76,6 +96,8 @@ class Port:
                         item()
                         continue
                     self.sent_bytes += len(item)
+                    if self.meter is not None:
+                        self.meter.passed(len(item))
                     await self.link.send(item)
                     self._unread_bytes -= len(item)
                 if self._closing:

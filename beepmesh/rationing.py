@@ -25,6 +25,7 @@ from beepmesh.errors import Refused
 from beepmesh.events import LinkId
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.lifetimes import LANE_LATER, LANE_MESSAGES
+from beepmesh.metering import Meter
 from beepmesh.trust.crowds import NOBODY, Crowds
 from sync.logs import LogId
 from sync.ranges import NOTHING, Ranges, Span
@@ -75,6 +76,8 @@ class Rationing:
         self.asking: dict[LinkId, None] = {}
         """The links for which there are `questions`."""
         self._kept_at = 0.0
+        self.metered: dict[LinkId, Meter] = {}
+        """The budgets of links that have one. The shell keeps it; what is withheld for them waits for a new link."""
 
     def open(self, link: LinkId, device: bytes, now: float) -> None:
         """A member is at the other end."""
@@ -86,6 +89,9 @@ class Rationing:
 
     def withheld(self, link: LinkId, log: LogId, start: int, stop: int, now: float) -> Ranges | None:
         """What of this span may not be pushed there for now; None: not known yet, see `questions`."""
+        meter = self.metered.get(link)
+        if meter is not None and not meter.allows(log.lane):
+            return Ranges.of((start, stop))
         peer = self._peers.get(link)
         if log.lane not in RATIONED_LANES or peer is None:
             return NOTHING

@@ -65,7 +65,8 @@ from beepmesh.events import TimeCame as EngineTimeCame
 from beepmesh.forks import fork_statement
 from beepmesh.home import Home
 from beepmesh.introduction import granted_record, refused_record
-from beepmesh.port import Port, Traffic
+from beepmesh.metering import METER_NAME, Meter
+from beepmesh.port import COUNTED_FAILURES, Port, Traffic
 from beepmesh.receipts import receipts_due
 from beepmesh.store.contract import Batch, Fork, Peer, StoreProblem
 from beepmesh.trust.enrol import join_check_digits
@@ -82,12 +83,6 @@ WATCH_S: Final = 1.0  # How soon what a command wrote is noticed where there is 
 CALLED_WATCH_S: Final = 10.0  # The same where commands call: only a call that was lost has to wait.
 UPKEEP_S: Final = 3600.0
 HISTORY_NAME: Final = "carrying/history"  # Where the store keeps it.
-COUNTED_FAILURES: Final = frozenset(
-    "too-many-links too-many-names accept-failed no-multicast odd-address odd-name"
-    # On the way to a hub: a person can do something about these.
-    " pin-wrong tls-date tls-name tls-unknown tls-failed captive-portal login-wanted proxy-login proxy-refused"
-    " odd-proxy forbidden no-hub no-http hub-refused hub-unavailable swallowed slow-reader".split()
-)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,6 +109,7 @@ class Shell:
         self._receipts_due = self._listing_due = False
         self._failures_counted: Counter[str] = Counter()
         self._transports: list[Transport] = []
+        self._meter = Meter(home.config.links_metered_kilobytes * 1_000, home.store.get(METER_NAME) or b"", _wall_ms())
         self.disk_trouble = ""
 
     def listen(self, listener: Callable[[Told], None]) -> None:
@@ -192,6 +188,7 @@ class Shell:
 
     async def _farewell(self) -> None:
         """Keep what the next meetings need to be short."""
+        await self._keep_meter()
         async with self._home_lock:
             for order in self._engine.farewell():
                 if isinstance(order, Commit):
@@ -205,8 +202,11 @@ class Shell:
     async def _welcome(self, link: Link) -> None:
         """One link from its first frame to its last."""
         number = next(self._numbers)
-        port = Port(link)
         info = link.info
+        meter = self._meter if info.metered and self._meter.limit_bytes else None
+        port = Port(link, meter)
+        if meter is not None:
+            self._engine.metered[number] = meter
         doors = self._doors[:1] if info.dialled else self._doors
         self._ports[number] = port
         self._post(LinkUp(number, info.dialled, info.transport, info.address, info.record_bytes_max, doors))
@@ -217,13 +217,14 @@ class Shell:
                 with suppress(LinkBroken):
                     while True:
                         frame = await link.receive()
-                        port.received_bytes += len(frame)
+                        port.received(frame)
                         while len(self._events) >= QUEUE_MAX:
                             await self._room.wait()
                         self._post(FrameReceived(number, frame))
                 tasks.cancel_scope.cancel()
         finally:
             del self._ports[number]
+            self._engine.metered.pop(number, None)
             self._post(LinkDown(number, link.broken))
 
     # The engine's rounds.
@@ -365,8 +366,7 @@ class Shell:
         dialled = (up := self.peers.get(joined.device)) is not None and up.dialled
         # The port that a dialler happened to have leads nowhere; its host may be found at the usual one.
         address = joined.address if dialled else joined.address.rpartition(":")[0]
-        peer = Peer(joined.device, _wall_ms(), joined.transport, address)
-        await self._try(self.home.store.put_peer, peer)
+        await self._try(self.home.store.put_peer, Peer(joined.device, _wall_ms(), joined.transport, address))
 
     async def _try(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """An act that nobody waits for: a full disk is said by status and tried again, and ends no task."""
@@ -415,6 +415,15 @@ class Shell:
                     await self._notice()
             await self.refresh_doors()
             self._count_failures()
+            await self._keep_meter()
+
+    async def _keep_meter(self) -> None:
+        """A crash forgets what has passed since the last look. On a new day what waited is weighed on a new link."""
+        if self._meter.turn(_wall_ms()):
+            for port in [port for port in self._ports.values() if port.meter is not None]:
+                port.hang_up()
+        if kept := self._meter.take_unkept():
+            await self._try(self.home.store.put, METER_NAME, kept)
 
     async def refresh_doors(self) -> None:
         """Let in by new invitations too. The watch does it, and whenever a command wrote."""

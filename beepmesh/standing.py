@@ -14,9 +14,11 @@ from beepmesh.addressing import Names
 from beepmesh.config import Setting
 from beepmesh.home import Home
 from beepmesh.messages.content import KIND_TEXT
+from beepmesh.metering import METER_NAME, Meter
 from beepmesh.store.contract import Count, MessageQuery, Peer, Size
 
 LOOKED_AT_MAX: Final = 500  # Own messages whose ledgers are read: more than a team writes in two weeks.
+LANE_NAMES: Final = {1: "messages", 2: "large mail", 3: "bulk"}
 SOON_S: Final = 14 * 86_400
 
 
@@ -136,6 +138,13 @@ def _troubles(home: Home, now_ms: int) -> list[str]:
     elif certificate.expires < believed_s + SOON_S:
         found.append(
             f"This device's certificate ends on {_day(certificate.expires)}. Ask a registrar for an invitation."
+        )
+    meter = Meter(home.config.links_metered_kilobytes * 1_000, home.store.get(METER_NAME) or b"", now_ms)
+    if waiting := [name for lane, name in LANE_NAMES.items() if not meter.allows(lane)]:
+        found.append(
+            f"Of today's {meter.limit_bytes // 1_000} kB for metered links {meter.spent_bytes // 1_000} are used:"
+            f" {', '.join(waiting)} from here wait{'s' if len(waiting) == 1 else ''} for tomorrow (UTC) or for another"
+            " link; urgent mail goes on. The limit is links.metered_kilobytes_per_day in config.toml."
         )
     if not home.store.writable:
         found.append("This home can only be read: nothing can be sent or received. Make its folder writable.")

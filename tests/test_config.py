@@ -15,7 +15,7 @@ from beepmesh.errors import HomeProblem
 
 def test_a_home_without_a_file_has_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path) == Config()
-    assert [setting.source for setting in load(tmp_path).effective()] == ["default"] * 3
+    assert [setting.source for setting in load(tmp_path).effective()] == ["default"] * 4
 
 
 def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
@@ -23,6 +23,7 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     file.write_text('[links]\nuse = ["lan", "tcp:192.0.2.7:7700"]\n')
     assert load(tmp_path).effective() == [
         Setting("links.use", ("lan", "tcp:192.0.2.7:7700"), str(file)),
+        Setting("links.metered_kilobytes_per_day", 0, "default"),
         Setting("storage.megabytes", 2_000, "default"),
         Setting("storage.carried_megabytes", 0, "default"),
     ]

@@ -292,6 +292,7 @@ def test_status_counts_what_waits_and_what_was_refused(pair: tuple[Home, Home]) 
     assert status.roles == ("hq", "registrar")
     assert [setting.key for setting in status.settings] == [
         "links.use",
+        "links.metered_kilobytes_per_day",
         "storage.megabytes",
         "storage.carried_megabytes",
     ]

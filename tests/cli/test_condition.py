@@ -74,6 +74,7 @@ def test_refusals_are_shown_with_what_they_mean(ayesha: Person) -> None:
 def test_the_settings_are_told_with_where_they_come_from(ayesha: Person) -> None:
     assert ayesha.asks("status", "--config")["settings"] == [
         {"key": "links.use", "value": ["lan"], "source": "default"},
+        {"key": "links.metered_kilobytes_per_day", "value": 0, "source": "default"},
         {"key": "storage.megabytes", "value": 2000, "source": "default"},
         {"key": "storage.carried_megabytes", "value": 0, "source": "default"},
     ]

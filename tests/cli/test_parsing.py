@@ -15,7 +15,7 @@ from beepmesh.cli.verbs import VERBS, Verb
 from beepmesh.errors import Usage
 from tests.cli.typing_in import Person
 
-LATER = ("hub", "group", "web", "wipe", "ble")
+LATER = ("group", "web", "wipe", "ble")
 NAMES = [verb.name for verb in VERBS]
 
 
