@@ -1,5 +1,5 @@
-"""`python -m benchmarks reconcile ...` is reconcile.py, `... hostile` is hostile.py; anything else is hosted.py, which
-needs Linux and root."""
+"""`python -m benchmarks reconcile ...` is reconcile.py, `... hostile` is hostile.py, `... hub` is hubload.py; anything
+else is hosted.py, which needs Linux and root."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ def main() -> int:
         from benchmarks.reconcile import main as reconcile
 
         return reconcile(sys.argv[2:])
+    if sys.argv[1:2] == ["hub"]:
+        from benchmarks.hubload import main as hubload
+
+        return hubload(sys.argv[2:])
     from benchmarks.hosted import main as hosted
 
     return hosted(sys.argv[1:])

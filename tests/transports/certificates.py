@@ -6,16 +6,17 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
-from beepmesh.crypto.tls_certificate import self_signed
+from beepmesh.crypto.tls_certificate import VALID, self_signed
 from transports.pins import own_pin, pin_of
 
 
 @contextmanager
-def certified() -> Iterator[tuple[str, str, bytes]]:
+def certified(valid: timedelta = VALID) -> Iterator[tuple[str, str, bytes]]:
     """The files of a fresh certificate and of its key, and its pin."""
-    certificate, key = self_signed()
+    certificate, key = self_signed(valid=valid)
     with tempfile.TemporaryDirectory() as folder:
         certificate_file, key_file = Path(folder, "cert.pem"), Path(folder, "key.pem")
         certificate_file.write_bytes(certificate)

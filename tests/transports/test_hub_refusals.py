@@ -8,6 +8,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import anyio
@@ -144,6 +145,27 @@ def test_without_a_pin_an_unknown_authority_is_refused() -> None:
         with certified() as (certificate, key, _):
             async with serving(answers(b""), server_context(certificate, key)) as port:
                 assert (await refused(port, None)).reason == "tls-unknown"
+
+    anyio.run(main)
+
+
+def test_a_date_keeps_those_away_who_have_no_pin_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        with certified(timedelta(days=1)) as (certificate, key, pin):
+            monkeypatch.setenv("SSL_CERT_FILE", certificate)
+            async with serving(answers(b"HTTP/1.1 404 x\r\n\r\n"), server_context(certificate, key)) as port:
+                assert (await refused(port, None)).reason == "tls-date"
+                assert (await refused(port, pin)).reason == "no-hub", "TLS has let it through"
+
+    anyio.run(main)
+
+
+def test_another_name_in_a_trusted_certificate_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        with certified() as (certificate, key, _):
+            monkeypatch.setenv("SSL_CERT_FILE", certificate)
+            async with serving(answers(b""), server_context(certificate, key)) as port:
+                assert (await refused(port, None)).reason == "tls-name"
 
     anyio.run(main)
 
