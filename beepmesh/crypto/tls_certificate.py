@@ -19,18 +19,19 @@ VALID: Final = timedelta(days=365 * 30)
 BEGINS: Final = datetime(2020, 1, 1, tzinfo=UTC)  # Whoever does look at dates may have a clock that is years behind.
 
 
-def self_signed(begins: datetime = BEGINS, valid: timedelta = VALID) -> tuple[bytes, bytes]:
+def self_signed(host: str = "hub", valid: timedelta = VALID) -> tuple[bytes, bytes]:
     """A new certificate and its private key, both as PEM. The key is not encrypted: the home's folder protects it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(begins)
-        .not_valid_after(begins + valid)
+        .not_valid_before(BEGINS)
+        .not_valid_after(BEGINS + valid)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -14,9 +14,9 @@ from transports.pins import own_pin, pin_of
 
 
 @contextmanager
-def certified(valid: timedelta = VALID) -> Iterator[tuple[str, str, bytes]]:
+def certified(host: str = "hub", valid: timedelta = VALID) -> Iterator[tuple[str, str, bytes]]:
     """The files of a fresh certificate and of its key, and its pin."""
-    certificate, key = self_signed(valid=valid)
+    certificate, key = self_signed(host, valid)
     with tempfile.TemporaryDirectory() as folder:
         certificate_file, key_file = Path(folder, "cert.pem"), Path(folder, "key.pem")
         certificate_file.write_bytes(certificate)

@@ -151,10 +151,10 @@ def test_without_a_pin_an_unknown_authority_is_refused() -> None:
 
 def test_a_date_keeps_those_away_who_have_no_pin_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        with certified(timedelta(days=1)) as (certificate, key, pin):
+        with certified("localhost", timedelta(days=1)) as (certificate, key, pin):
             monkeypatch.setenv("SSL_CERT_FILE", certificate)
             async with serving(answers(b"HTTP/1.1 404 x\r\n\r\n"), server_context(certificate, key)) as port:
-                assert (await refused(port, None)).reason == "tls-date"
+                assert (await refused(port, None, host="localhost")).reason == "tls-date"
                 assert (await refused(port, pin)).reason == "no-hub", "TLS has let it through"
 
     anyio.run(main)
