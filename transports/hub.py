@@ -83,7 +83,6 @@ async def dial_hub(
 ) -> WssLink:
     """One attempt. Raises HubRefused."""
     try:
-        # On some systems settings are read from files; the environment alone is no work.
         proxy = proxy_for(host, port)
     except ProxyProblem:
         raise HubRefused("odd-proxy") from None
@@ -100,6 +99,7 @@ async def dial_hub(
             _, link = await loop.create_connection(lambda: WssLink(info, wire, patience), *near, happy_eyeballs_delay=1)
             if await link.opened():
                 return link
+            raise HubRefused(link.broken, link.retry_after_s)
     except socket.gaierror:
         raise HubRefused("unknown-name") from None
     except OSError as error:
@@ -108,7 +108,6 @@ async def dial_hub(
     finally:
         if link is not None and (link.broken or link.wss is None or not link.wss.is_open):
             link.break_off("closed-here")
-    raise HubRefused(link.broken, link.retry_after_s)
 
 
 class HubTransport:
