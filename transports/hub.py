@@ -39,6 +39,8 @@ OPEN_S_MAX: Final = 30.0
 """From the first packet to the WebSocket: five round trips of 0.6 s and 5 kB at 50 kbit/s take 4; one lost packet of a
 handshake costs 1 to 3 more."""
 HUB_INFO: Final = LinkInfo("hub", "", RECORD_BYTES_MAX, metered=True, dialled=True, estimate_bytes_per_s=6_000)
+ACCEPTED_INFO: Final = replace(HUB_INFO, metered=False, dialled=False)
+"""A hub is not billed for its links by the byte."""
 HUB_BOUNDS: Final = Bounds(
     links_max=8_192, links_per_host_max=4_096, half_open_max=1_024, half_open_per_host_max=256, first_record_s=30.0
 )
@@ -231,7 +233,7 @@ class HubListener:
             return WssLink(info, lambda host: AcceptedWire(self._context, host, self._pages), self._patience)
 
         self._listener = listener = Listener(
-            sockets, HUB_INFO, self.failures, serve_link, bounds=self._bounds, make=make
+            sockets, ACCEPTED_INFO, self.failures, serve_link, bounds=self._bounds, make=make
         )
         task_status.started()
         try:
