@@ -5,19 +5,24 @@ Laws
    urgent could be told either.
 2. What comes counts as what goes; only what goes can be held back. A lane is pushed until its share of the day is used
    up: bulk a half, large mail three quarters, messages all. So the day's end still has room for what matters more.
-3. A day is one of UTC. A clock that goes back opens no second budget for the same day.
+3. A day is 24 hours of a holding clock (`policy.py`), from when the budget was first kept. By the wall clock, a box that
+   came up once in 2030 would have waited for 2030 ever after. A clock that goes back opens no second budget, and one
+   that jumps ahead opens one at most.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-DAY_MS: Final = 86_400_000
+from beepmesh.policy import HoldingClock
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 SHARES: Final = (None, 1.0, 0.75, 0.5)  # By lane; None: no limit.
-METER_NAME: Final = "metering/day"  # Where the store keeps it.
+METER_NAME: Final = "metering/budget"  # Where the store keeps it.
 RECORD_BYTES: Final = 70  # What WebSocket, TLS, TCP and IP add to a record that leaves alone.
 LINK_BYTES: Final = 6_000  # TCP, TLS with a certificate, the upgrade, and their ends.
-_KEPT_BYTES: Final = 16
+_KEPT_FIELDS: Final = 6
 
 
 class Meter:
@@ -27,26 +32,37 @@ class Meter:
         """`kept` is what `take_unkept` gave last; anything else counts as nothing."""
         self.limit_bytes = limit_bytes
         self.day, self.spent_bytes = 0, 0
-        self._kept = kept
+        self._clock = HoldingClock.started(now_ms)
         self.withheld = False
         """Something waits for the next day."""
-        if len(kept) == _KEPT_BYTES:
-            self.day, self.spent_bytes = int.from_bytes(kept[:8]), int.from_bytes(kept[8:])
+        if len(kept) == 8 * _KEPT_FIELDS:
+            self.day, self.spent_bytes, *clock = (int.from_bytes(kept[at : at + 8]) for at in range(0, len(kept), 8))
+            self._clock = HoldingClock(*clock)
+        self._kept = self.day, self.spent_bytes
         self.turn(now_ms)
 
+    @property
+    def left_ms(self) -> int:
+        """How much of the day is left, at the last `turn`."""
+        return (self.day + 1) * DAY_MS - self._clock.holding_ms
+
     def take_unkept(self) -> bytes:
-        """What a restart must not forget, if there is a limit and that has changed since; else nothing."""
-        data = self.encode()
-        changed, self._kept = data != self._kept, data
-        return data if changed and self.limit_bytes else b""
+        """What a restart must not forget, if there is a limit and that has changed since; else nothing.
+
+        That time has passed is no change: the clock goes on from where it was kept, by a day at most.
+        """
+        now = self.day, self.spent_bytes
+        changed, self._kept = now != self._kept, now
+        return self.encode() if changed and self.limit_bytes else b""
 
     def encode(self) -> bytes:
-        """All of it."""
-        return self.day.to_bytes(8) + self.spent_bytes.to_bytes(8)
+        """All of it: the day, the bytes, and the holding clock, 8 bytes each."""
+        return b"".join(field.to_bytes(8) for field in (self.day, self.spent_bytes, *self._clock))
 
     def turn(self, now_ms: int) -> bool:
-        """It is this time now; whether a new day has begun for what waits."""
-        day = max(0, now_ms // DAY_MS)
+        """The wall clock says this now; whether a new day has begun for what waits."""
+        self._clock = self._clock.at(max(0, now_ms))
+        day = self._clock.holding_ms // DAY_MS
         if day <= self.day:
             return False
         waited, self.withheld = self.withheld, False

@@ -14,7 +14,7 @@ from beepmesh.addressing import Names
 from beepmesh.config import Setting
 from beepmesh.home import Home
 from beepmesh.messages.content import KIND_TEXT
-from beepmesh.metering import METER_NAME, Meter
+from beepmesh.metering import HOUR_MS, METER_NAME, Meter
 from beepmesh.store.contract import Count, MessageQuery, Peer, Size
 
 LOOKED_AT_MAX: Final = 500  # Own messages whose ledgers are read: more than a team writes in two weeks.
@@ -142,9 +142,10 @@ def _troubles(home: Home, now_ms: int) -> list[str]:
     meter = Meter(home.config.links_metered_kilobytes * 1_000, home.store.get(METER_NAME) or b"", now_ms)
     if waiting := [name for lane, name in LANE_NAMES.items() if not meter.allows(lane)]:
         found.append(
-            f"Of today's {meter.limit_bytes // 1_000} kB for metered links {meter.spent_bytes // 1_000} are used:"
-            f" {', '.join(waiting)} from here wait{'s' if len(waiting) == 1 else ''} for tomorrow (UTC) or for another"
-            " link; urgent mail goes on. The limit is links.metered_kilobytes_per_day in config.toml."
+            f"Of the day's {meter.limit_bytes // 1_000} kB for metered links {meter.spent_bytes // 1_000} are used:"
+            f" {', '.join(waiting)} from here wait{'s' if len(waiting) == 1 else ''} for the next day, which begins in"
+            f" {-(-meter.left_ms // HOUR_MS)} h, or for another link; urgent mail goes on. The limit is"
+            " links.metered_kilobytes_per_day in config.toml."
         )
     if not home.store.writable:
         found.append("This home can only be read: nothing can be sent or received. Make its folder writable.")

@@ -60,6 +60,7 @@ CORES = (
     "beepmesh/engine*.py",
     "beepmesh/engine/*.py",
     "beepmesh/events.py",
+    "beepmesh/metering.py",
     "beepmesh/policy.py",
     "beepmesh/carrying.py",
     "beepmesh/bundles/records.py",
