@@ -137,7 +137,8 @@ class DialledWire(_Spoken):
         if answer is None:
             return b""
         if not 200 <= answer.status_code < 300:
-            raise _refused(answer, "proxy-refused")
+            # When to come back is the hub's to say. A proxy proves nothing, and its network may be left in a minute.
+            raise WireFault(_refused(answer, "proxy-refused").reason)
         self._head, self._proxied = b"", True
         self._tls.start()
         return rest

@@ -244,6 +244,15 @@ def test_a_proxy_that_wants_a_login_and_one_that_refuses(monkeypatch: pytest.Mon
     anyio.run(main)
 
 
+def test_a_proxy_cannot_send_a_node_away_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with proxied(monkeypatch, answers(b"HTTP/1.1 503 Later\r\nRetry-After: 3600\r\n\r\n")):
+            said = await refused(443, None, host="hub.example")
+            assert (said.reason, said.retry_after_s) == ("hub-unavailable", 0)
+
+    anyio.run(main)
+
+
 def test_a_proxy_of_another_kind_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
