@@ -18,8 +18,10 @@ Laws
 from __future__ import annotations
 
 import difflib
+import json
+import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -86,6 +88,28 @@ def load(home: Path) -> Config:
     if len(data) > FILE_BYTES_MAX:
         raise HomeProblem(f"The settings {path} are larger than {FILE_BYTES_MAX} bytes. Is that the right file?")
     return parse(data, str(path))
+
+
+def keep_links(home: Path, specs: Sequence[str]) -> bool:
+    """Let `beepmesh run` look there when nothing else is said; whether it was written. What a person has set stays.
+
+    Raises OSError, and HomeProblem where settings cannot hold them. Whoever is cut off here has a home without
+    settings, which is a whole one.
+    """
+    path = home / FILE_NAME
+    if path.exists():
+        return False
+    # A list of JSON strings is one of TOML; what TOML would read otherwise is refused here.
+    text = f"[links]\nuse = {json.dumps(list(specs))}\n"
+    if parse(text.encode(), str(path)).links_use != tuple(specs):
+        raise HomeProblem(f"Settings cannot hold the links {json.dumps(list(specs))}.")
+    beside = path.with_suffix(".new")
+    with open(beside, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    return True
 
 
 def parse(data: bytes, source: str) -> Config:

@@ -5,9 +5,9 @@ Laws
    urgent could be told either.
 2. What comes counts as what goes; only what goes can be held back. A lane is pushed until its share of the day is used
    up: bulk a half, large mail three quarters, messages all. So the day's end still has room for what matters more.
-3. A day is 24 hours of a holding clock (`policy.py`), from when the budget was first kept. By the wall clock, a box that
-   came up once in 2030 would have waited for 2030 ever after. A clock that goes back opens no second budget, and one
-   that jumps ahead opens one at most.
+3. A day is 24 hours of a holding clock (`policy.py`), from when the budget was first kept. By the wall clock, a box
+   that came up once in 2030 would have waited for 2030 ever after. A clock that goes back opens no second budget, and
+   one that jumps ahead opens one at most.
 """
 
 from __future__ import annotations

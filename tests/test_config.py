@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beepmesh.config import FILE_BYTES_MAX, MEGABYTES_MAX, MEGABYTES_MIN, SPECS_MAX, Config, Setting, load, parse
+from beepmesh.config import (
+    FILE_BYTES_MAX,
+    FILE_NAME,
+    MEGABYTES_MAX,
+    MEGABYTES_MIN,
+    SPECS_MAX,
+    Config,
+    Setting,
+    keep_links,
+    load,
+    parse,
+)
 from beepmesh.errors import HomeProblem
 
 
@@ -97,3 +109,21 @@ def test_a_file_too_large_or_not_readable_is_refused(tmp_path: Path) -> None:
 def test_any_bytes_are_settings_or_a_home_problem(data: bytes) -> None:
     with contextlib.suppress(HomeProblem):
         assert isinstance(parse(data, "x"), Config)
+
+
+@given(st.lists(st.text(min_size=1, max_size=40), max_size=4, unique=True))
+def test_kept_links_are_read_as_they_were_or_refused(specs: list[str]) -> None:
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        try:
+            assert keep_links(home, specs)
+        except HomeProblem:
+            assert not (home / FILE_NAME).exists()
+        else:
+            assert load(home).links_use == tuple(specs)
+
+
+def test_what_a_person_has_set_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text("[links]\nuse = []\n")
+    assert not keep_links(tmp_path, ["lan", "hub:https://hub.example"])
+    assert load(tmp_path).links_use == ()

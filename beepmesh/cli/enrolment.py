@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from beepmesh import admission
+from beepmesh import admission, config
 from beepmesh.cli.call import Call
 from beepmesh.cli.pending import PendingJoin
-from beepmesh.cli.text import INDENT, count_of, iso_time, local_time, safe_line, span
+from beepmesh.cli.text import INDENT, count_of, iso_time, listed, local_time, safe_line, span
 from beepmesh.errors import HomeProblem, InvitationProblem, Usage
 from beepmesh.home import Home
 from beepmesh.messages.lifetimes import duration_s
 from beepmesh.trust.enrol import check_answer, refusal, request
 from beepmesh.trust.identity import Identity
-from beepmesh.trust.invite import Invitation, decode_code, invitation_id
+from beepmesh.trust.invite import HINTS_MAX, Invitation, decode_code, fits_in_code, invitation_id
 from beepmesh.trust.joinfile import FILE_BYTES_MAX, open_answer_file, seal_request_file
 from beepmesh.trust.names import clean_name
 
@@ -58,9 +58,10 @@ def invite(
 ) -> None:
     """A code for one device."""
     expires_s = duration_s(expires)
-    for hint in hints:
-        _transport(hint)
     with call.open() as home:
+        hints = hints or [spec for spec in home.config.links_use if _is_hub(spec) and fits_in_code(spec)][:HINTS_MAX]
+        for hint in hints:
+            _transport(hint)
         now_ms = call.now_ms()
         invited = admission.invite(home, role, department, expires_s, hints, device_of=device_of or "", now_ms=now_ms)
         running = home.node_process() is not None
@@ -102,18 +103,24 @@ def join(
     invitation = decode_code(code, None if answer is not None else call.now_ms() // 1_000)
     if answer is not None:
         _finish_by_file(call, invitation, answer)
+        _keep_hubs(call, _where(via, invitation))
         return
     if person is None:
         raise Usage("Say who you are: --as PERSON, the name that colleagues will see.")
     name = clean_name(person)
-    transports = [] if request is not None else [_transport(spec) for spec in _where(via, invitation)]
+    specs = _where(via, invitation)
+    transports = [] if request is not None else [_transport(spec) for spec in specs]
     passphrase = None if no_passphrase else call.passphrase.chosen()
     pending = PendingJoin.begin(call.path, passphrase)
     if request is not None:
         _ask_by_file(call, invitation, pending, name, request)
         return
     admitted = _ask_near(call, transports, invitation, pending, name, timeout)
-    _enter(call, admitted.identity, pending, passphrase, admitted.check_digits, admitted.address)
+    # A hub is dialled by its name and pin; where it was met says neither.
+    hubs = {transport.spec: spec for transport, spec in zip(transports, specs, strict=True) if _is_hub(spec)}
+    registrar = hubs.get(admitted.spec, f"tcp:{admitted.address}")
+    _enter(call, admitted.identity, pending, passphrase, admitted.check_digits, registrar)
+    _keep_hubs(call, specs)
 
 
 def admit(call: Call, *, request: str, answer: str) -> None:
@@ -201,7 +208,7 @@ def _introduce(call: Call, home: Home, registrar: str) -> None:
     async def meet() -> None:
         node = Node(home)
         async with anyio.create_task_group() as tasks:
-            await node.start(tasks, [_transport(f"tcp:{registrar}")])
+            await node.start(tasks, [_transport(registrar)])
             await node.sync_round(within_s=INTRODUCTION_S)
             tasks.cancel_scope.cancel()
 
@@ -210,6 +217,29 @@ def _introduce(call: Call, home: Home, registrar: str) -> None:
             anyio.run(meet)
         except* (HomeProblem, OSError):
             pass  # This device is in, whatever the network does now.
+
+
+def _keep_hubs(call: Call, specs: list[str]) -> None:
+    """Have `beepmesh run` dial the hubs that this device was let in by or told of, beside the local network.
+
+    The device is in by now, so nothing here fails it.
+    """
+    hubs = [spec for spec in dict.fromkeys(specs) if _is_hub(spec)]
+    if not hubs:
+        return
+    try:
+        for spec in hubs:
+            _transport(spec)
+        kept = config.keep_links(call.path, ["lan", *hubs])
+    except (OSError, HomeProblem, Usage) as error:
+        call.screen.aside(f"The hub could not be noted: name it to `beepmesh run` each time. ({safe_line(str(error))})")
+        return
+    if kept:
+        call.screen.line(f"`beepmesh run` will look on the local network and at {safe_line(listed(hubs))}.")
+
+
+def _is_hub(spec: str) -> bool:
+    return spec.partition(":")[0] == "hub"
 
 
 def _tell_identity(call: Call, identity: Identity, digits: str = "") -> None:

@@ -107,7 +107,8 @@ VERBS: Final = (
             Argument("--device-of", "for a further device of this person, rather than somebody new", "WHO"),
             Argument(
                 "--hint",
-                "an address of this device to put into the code: tcp:HOST:PORT, hub:https://HOST#PIN; may be repeated",
+                "an address to put into the code: tcp:HOST:PORT, hub:https://HOST#PIN; may be repeated"
+                " (default: the hubs in config.toml)",
                 "SPEC",
                 many=True,
                 target="hints",
@@ -122,7 +123,8 @@ VERBS: Final = (
         "enter an organisation with such a code",
         "Makes this device a member. It looks on the local network for the device that made the invitation. With"
         " --request and --answer two files are carried by hand instead, and no network is needed: write the request,"
-        " have it admitted with `beepmesh admit`, then give the answer.",
+        " have it admitted with `beepmesh admit`, then give the answer. A hub that the code or --via names is noted in"
+        " config.toml, and `beepmesh run` dials it from then on.",
         (
             'beepmesh join 07K3M-9QX2T-... --as "Bilal Shah"',
             "beepmesh join 07K3M-9QX2T-... --as Bilal --via tcp:192.168.4.1:7337",

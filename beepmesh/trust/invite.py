@@ -111,8 +111,13 @@ def decode_code(text: str, now_s: int | None = None) -> Invitation:
     return invitation
 
 
+def fits_in_code(hint: str) -> bool:
+    """Whether an invitation can carry this address."""
+    return hint.isascii() and hint.isprintable() and 0 < len(hint) <= HINT_BYTES_MAX
+
+
 def _hint_bytes(hint: str) -> bytes:
-    if not hint.isascii() or not hint.isprintable() or not 0 < len(hint) <= HINT_BYTES_MAX:
+    if not fits_in_code(hint):
         raise Usage(f"An address in an invitation has 1 to {HINT_BYTES_MAX} plain characters; {hint[:40]!r} has not.")
     return hint.encode()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from beepmesh.cli import passphrases
+from beepmesh.config import load
 from beepmesh.crypto.keystore import Keystore
 from beepmesh.trust import invite as codes
 from tests.cli.typing_in import Done, Person
@@ -109,6 +110,25 @@ def test_a_device_joins_by_two_files(ayesha: Person, tmp_path: Path) -> None:
     assert joined["org"] != joined["person"]
     assert bilal.asks("status")["device"] == joined["device"]
     assert not (bilal.home / "joining.cbor").exists()
+
+
+def test_who_joins_by_files_knows_the_hub_of_the_invitation(ayesha: Person, tmp_path: Path) -> None:
+    hub = "hub:https://hub.example#" + "0a" * 16
+    bilal, code = Person(tmp_path / "new"), invited(ayesha, "--hint", hub)
+    request, answer = str(tmp_path / "request"), str(tmp_path / "answer")
+    bilal.asks("join", code, "--as", "Bilal", "--no-passphrase", "--request", request)
+    ayesha.asks("admit", request, "--answer", answer)
+    assert not (bilal.home / "config.toml").exists()
+    bilal.asks("join", code, "--answer", answer)
+    assert load(bilal.home).links_use == ("lan", hub)
+
+
+def test_an_invitation_names_the_hubs_that_this_device_dials(ayesha: Person) -> None:
+    hub = "hub:https://hub.example#" + "0a" * 16
+    too_long = f"hub:https://{'a' * 60}.{'b' * 60}"
+    (ayesha.home / "config.toml").write_text(f'[links]\nuse = ["lan", "{too_long}", "{hub}"]\n')
+    assert codes.decode_code(invited(ayesha)).hints == (hub,)
+    assert codes.decode_code(invited(ayesha, "--hint", "tcp:192.0.2.7:7337")).hints == ("tcp:192.0.2.7:7337",)
 
 
 def test_the_request_may_be_written_and_answered_twice(ayesha: Person, tmp_path: Path) -> None:

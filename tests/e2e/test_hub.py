@@ -115,11 +115,16 @@ def test_one_joins_and_syncs_over_the_hub_of_headquarters(tmp_path: Path) -> Non
         hq.found("Flood Cell")
         hub = HubOnLoopback(hq)
         a.join(hq.invite("--hint", hub.spec))
-        a.ask("sync", hub.spec)
+        assert hub.spec in (a.home / "config.toml").read_text()
         a.send("Amina", TEXTS[0])
         done: Answer = a.ask("sync", hub.spec)
         assert word(done, "peer") == "Amina"
         assert texts(hq) == [TEXTS[0]]
+
+        a.start()  # It dials the hub that the invitation named, though nobody says so now.
+        a.send("Amina", TEXTS[1])
+        until("the hub has it", lambda: len(texts(hq)) == 2)
+        assert a.stop() == 0
         assert hq.stop() == 0
 
 
