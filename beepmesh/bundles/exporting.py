@@ -124,7 +124,9 @@ def _export(home: Home, medium: Medium, audience: Audience, size: int | None, pr
     there.read(medium, progress)
     _, about = entries_of(home.store)
     filling = _Filling(home, medium, audience, room, progress)
-    wanted = wanted_by(audience.devices, home.store, home.roster)
+    # Mail for our own neighbours is not for them: we can open what we wrote, but need nothing of it.
+    readers = [device for device in audience.devices if device != home.identity.device]
+    wanted = wanted_by(readers, home.store, home.roster)
     for run in runs_of(home.store, home.roster, wanted, all_fits=about <= room):
         if there.has(run):
             filling.done = replace(filling.done, there=filling.done.there + len(run.packed))

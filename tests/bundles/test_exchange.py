@@ -260,8 +260,9 @@ def test_a_bundle_for_some_leaves_out_what_is_for_others(tmp_path: Path) -> None
         assert {place for place in held if place[0].lane == 0} <= taken
         mail, crowds = LogId(a.identity.feed, 1), a.roster.crowds()
         assert {(mail, seq) for seq in range(24, 48)} <= taken
-        towards = crowds.of(device_of(a, "dir1"))
-        if not any(crowds.has(towards, device_of(a, f"swat{number}")) for number in range(5)):  # In 127 of 128 cases.
+        named = set(a.store.crowds(mail, 0, 24).values())
+        # Where the two departments begin with the same bits, a crowd of the one may hold some of the other.
+        if not any(crowds.has(crowd, device_of(a, f"swat{number}")) for crowd in named for number in range(5)):
             assert not {(mail, seq) for seq in range(24)} & taken
 
 
