@@ -113,12 +113,17 @@ async def _members(folders: list[str], spec: str) -> None:
                 await anyio.sleep(0.2)
             print(json.dumps({"event": "linked"}), flush=True)
             wanted = int(await to_thread.run_sync(sys.stdin.readline))
-            entries = [node.home.store.size().entries for node in nodes]
+            entries = [await _entries(node) for node in nodes]
             for node, held in zip(nodes, entries, strict=True):
-                while node.home.store.size().entries - held < wanted:  # noqa: ASYNC110
+                while await _entries(node) - held < wanted:  # noqa: ASYNC110
                     await anyio.sleep(0.2)
         print(json.dumps({"event": "delivered"}), flush=True)
         tasks.cancel_scope.cancel()
+
+
+async def _entries(node: Node) -> int:
+    """How many it holds, asked by the node's own worker: a store serves one thread at a time."""
+    return await node.act(lambda: node.home.store.size().entries)
 
 
 def _line(process: subprocess.Popen[str]) -> str:
