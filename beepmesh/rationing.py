@@ -4,6 +4,7 @@ A session asks before it pushes anything of a rationed lane (`withheld`). What t
 for: the crowds of what is held, of the store; the peer's view, of the peer. Then the session is told to ask again.
 
 Records between owners (introduction.py), after the proof: `00 | view` this is mine, tell me yours; `01 | view` mine.
+Whoever has asked and is asked before he is answered has both: what crosses his question answers it, and he need not.
 
 Laws
 1. What a peer tells makes a difference to mail that names a crowd only; one that never answers is given none of it, nor
@@ -152,12 +153,11 @@ class Rationing:
         if record[0] == _ANSWER and not peer.asked:
             raise Refused("view-malformed", "nobody asked")
         view, answer = read_view(record[1:]), b""
-        if record[0] == _ASK:
+        if record[0] == _ASK and not peer.asked:
             answer = bytes((_ANSWER,)) + pack_view(self._carrying.view)
             if peer.view is not None and now < peer.told_at + ASKED_AGAIN_S:
                 return answer, False
-        peer.view, peer.told_at = view, now
-        peer.asked = peer.asked and record[0] == _ASK  # Where both ask at once, the answer is still on its way.
+        peer.view, peer.told_at, peer.asked = view, now, False
         peer.withholds = False
         crowd = self._crowds().of(peer.device)
         if now >= peer.met_at + VIEW_AGE_S:

@@ -10,6 +10,7 @@ from beepmesh.carrying import GIFT_MEETINGS, GIFTS
 from beepmesh.crypto.seal import crowd_of_body
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.lifetimes import LANE_LATER, LANE_MESSAGES, LANE_URGENT
+from beepmesh.rationing import Rationing
 from sync.logs import LogId
 from sync.ranges import Ranges
 from tests.engines import EngineNode, Mesh
@@ -150,8 +151,26 @@ def test_who_never_tells_a_view_is_given_nothing_that_names_a_crowd_and_whatever
     assert len(silent.held(LogId(valley.author.home.identity.feed, LANE_URGENT))) > 1
 
 
-def test_two_who_ask_each_other_at_once_are_both_answered() -> None:
+def test_two_who_ask_each_other_at_once_need_no_other_answer() -> None:
     valley = Valley()
+    one, other = valley.strangers[:2]
+    one.send(valley.reader.name, LARGE)
+    other.send(valley.reader.name, LARGE)
+    told: list[tuple[str, int]] = []
+    for node in (one, other):
+        rationing = node.engine._rationing
+
+        def noting(
+            link: int, record: bytes, now: float, node: EngineNode = node, rationing: Rationing = rationing
+        ) -> tuple[bytes, bool]:
+            told.append((node.name, record[0]))
+            return Rationing.receive(rationing, link, record, now)
+
+        rationing.receive = noting  # type: ignore[method-assign]
+    valley.meet(one, other)
+    assert sorted(told) == sorted([(one.name, 0), (other.name, 0)]), "each has asked, and nobody has answered"
+    assert [len(other.held(LogId(node.home.identity.feed, LANE_LATER))) for node in (one, other)] == [1, 1]
+    assert one.counts.keys() | other.counts.keys() == set()
     valley.reader.send(valley.author.name, LARGE)
     valley.meet(valley.author, valley.reader)
     assert (valley.reader.texts(), valley.author.texts()) == ([LARGE], [LARGE])
