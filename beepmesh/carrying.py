@@ -31,6 +31,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from math import exp
 from operator import itemgetter
 from typing import Final, TypeAlias
@@ -48,6 +49,7 @@ COPIES_MAX: Final = 8_192  # Copies of which it is known to whom they were given
 
 _LITTLE: Final = 0.02  # With less of a chance than this we are no judge of where small mail leads.
 _FADE_S: Final = 14 * 86_400.0
+_FADED_EACH_S: Final = 600.0  # In between no chance loses more than 0.0005 of itself.
 _STEP: Final = 0.5  # How far one meeting brings a chance towards certainty,
 _APART_S: Final = 1_800.0  # if the two have been apart for so long; else less.
 _THROUGH: Final = 0.9  # What a chance through somebody else is worth.
@@ -146,9 +148,11 @@ class Carrying:
     def heard(self, crowd: int, view: View) -> None:
         """One of that crowd told its chances: what it leads to, we lead to through it."""
         through = self._chances.get(crowd, 0.0) * _THROUGH
+        chances = self._chances
         for known, chance in view.told.items():
-            if through * chance > max(self._chances.get(known, 0.0), _LEAST):
-                self._chances[known] = through * chance
+            brought = through * chance
+            if brought > _LEAST and brought > chances.get(known, 0.0):
+                chances[known] = brought
         self._trim()
 
     @property
@@ -197,25 +201,32 @@ class Carrying:
         return known
 
     def _fade(self, now: float) -> None:
-        if self._faded_at is not None and now > self._faded_at:
+        if self._faded_at is None:
+            self._faded_at = now
+        elif now >= self._faded_at + _FADED_EACH_S:
             factor = exp((self._faded_at - now) / _FADE_S)
             self._chances = {crowd: chance * factor for crowd, chance in self._chances.items()}
-        self._faded_at = now
+            self._faded_at = now
 
     def _trim(self) -> None:
         self._view = None
         if (excess := len(self._chances) - HISTORY_CROWDS_MAX) > 0:
-            for crowd, _ in sorted(self._chances.items(), key=_CHANCE)[:excess]:
+            for crowd, _ in nsmallest(excess, self._chances.items(), key=_CHANCE):
                 del self._chances[crowd]
                 self._met_at.pop(crowd, None)
 
 
 def pack_view(view: View) -> bytes:
     """What to tell others: the highest chances."""
-    highest = sorted(view.told.items(), key=_CHANCE, reverse=True)[:VIEW_CROWDS_MAX]
-    # Never rounded up: who leads there just as well would seem to do better.
-    told = sorted((crowd, int(chance * _LEVELS)) for crowd, chance in highest)
-    return b"".join(_TOLD.pack(crowd, level) for crowd, level in told if level)
+    told = view.told
+    if len(told) > VIEW_CROWDS_MAX:
+        told = dict(sorted(told.items(), key=_CHANCE, reverse=True)[:VIEW_CROWDS_MAX])
+    flat: list[int] = []
+    for crowd in sorted(told):
+        # Never rounded up: who leads there just as well would seem to do better.
+        if level := int(told[crowd] * _LEVELS):
+            flat += (crowd, level)
+    return struct.pack(f">{len(flat)}H", *flat)
 
 
 def read_view(data: bytes) -> View:
