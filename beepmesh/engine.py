@@ -255,7 +255,7 @@ class Engine:
             match event:
                 case Welcomed(link, device, salt):
                     self._frontier.feeds = self._roster.names
-                    self._talks.open(link, device, salt)
+                    self._talks.open(link, device, salt, apart=self._links.is_apart(link))
                     self._rationing.open(link, device, now)
                     # Before the handshake's last frame, which then leaves in one packet with HELLO.
                     outputs.insert(0, RecallPeer(link, device))

@@ -109,6 +109,11 @@ class Links:
         """Whose link it is, 16 B."""
         return self._links[link_id].device
 
+    def is_apart(self, link_id: LinkId) -> bool:
+        """Whether the peer came to us as to a hub, and so will hardly hear any of the others that we hear."""
+        up = self._links[link_id].up
+        return up.transport == "hub" and not up.dialled
+
     @property
     def revoked(self) -> list[LinkId]:
         """The links to members who have been put out since they were proved."""

@@ -42,6 +42,8 @@ class Talk:
     device: bytes
     salt: bytes
     traffic: EntryTraffic
+    apart: bool = False
+    """Whether the peer hears none of the others that we hear."""
     session: Session | None = None
     early: list[Input] = field(default_factory=list)
     wake: float | None = None
@@ -90,11 +92,11 @@ class Talks:
     def __iter__(self) -> Iterator[LinkId]:
         return iter(list(self._talks))
 
-    def open(self, link: LinkId, device: bytes, salt: bytes) -> None:
+    def open(self, link: LinkId, device: bytes, salt: bytes, *, apart: bool) -> None:
         """A member is at the other end; `recalled` comes next."""
         while len(self._traffic) >= TRAFFIC_MAX:
             del self._traffic[next(iter(self._traffic))]
-        self._talks[link] = Talk(device, salt, self._traffic.setdefault(link, EntryTraffic()))
+        self._talks[link] = Talk(device, salt, self._traffic.setdefault(link, EntryTraffic()), apart)
 
     def recalled(self, link: LinkId, memory: Memory | None, now: float) -> list[Input]:
         """What was kept of the peer: its session's first inputs. None if the link has ended meanwhile."""
@@ -112,6 +114,7 @@ class Talks:
             listed=talk.device not in self._unlisted,
             later=self._later,
             withholds=partial(self._withholds, link),
+            apart=talk.apart,
         )
         talk.kept_at = now
         early, talk.early = talk.early, []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 
 from sync.events import Output
-from sync.limits import HOLD_BACK_S, HOLD_BACK_URGENT_S, LINK_FAST_S, OFFER_S
+from sync.limits import HOLD_BACK_APART_S, HOLD_BACK_S, HOLD_BACK_URGENT_S, LINK_FAST_S, OFFER_S
 from sync.logs import LogId
 from sync.peer import PeerLog
 from sync.push import Push
@@ -19,7 +19,8 @@ from sync.push import Push
 class Holding:
     """One session's."""
 
-    def __init__(self, push: Push) -> None:
+    def __init__(self, push: Push, apart: bool = False) -> None:
+        self.apart = apart
         self._push = push
         self._held: dict[LogId, tuple[PeerLog, float]] = {}
         """And when each may be pushed."""
@@ -63,7 +64,14 @@ class Holding:
         if self._asked:
             return inf
         if now >= self.until:
-            self._asked = tuple(view for view, when in self._held.values() if now >= when)
+            due = tuple(view for view, when in self._held.values() if now >= when)
+            if self.apart:
+                for view in due:
+                    self._free(view)
+                    self._push.enqueue(view)
+                self._look_ahead()
+                return self.until
+            self._asked = due
             self._asked_at = now
             self._push.ask_drained(self._drained, out)
             return inf
@@ -81,7 +89,8 @@ class Holding:
         self._look_ahead()
 
     def _wait(self, view: PeerLog, now: float) -> float:
-        until = now + (HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S)
+        usual_s = HOLD_BACK_S if view.log.lane else HOLD_BACK_URGENT_S
+        until = now + (HOLD_BACK_APART_S if self.apart else usual_s)
         self._held[view.log] = view, until
         return until
 

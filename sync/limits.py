@@ -106,6 +106,9 @@ waits unless there are more links than LINKS_FEW, and in the others. Of ten who 
 to nine (recorded contacts: four of five receptions were repeats; of an SOS five of six, which kept the next one off the
 air)."""
 
+HOLD_BACK_APART_S: Final = 0.25
+"""The same, untold, for a peer that hears none of the others, as most of a hub's; in lane 0 it waits for nothing."""
+
 OFFER_BYTES_MIN: Final = 4_096
 """A run of more packed bytes than this, of what came from another peer, is offered in a crowd before it is pushed."""
 

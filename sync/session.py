@@ -111,10 +111,11 @@ class Session:
         listed: bool = True,
         later: Callable[[LogId], bool] = lambda _: False,
         withholds: Withholds = lambda _log, _start, _stop: NOTHING,
+        apart: bool = False,
     ) -> None:
         """`listed`: whether feeds may be named by the organisation's list; not after `list-differs`. `later`: which
         logs are pushed after all others of their lane. `withholds`: what is not to be pushed for now (push.py); asked
-        anew after `Weighed`.
+        anew after `Weighed`. `apart`: the peer hears none of the others that we hear (holding.py).
 
         `salt` is the same at both ends and unknown before: of the link. `watched` are the feeds that PeerSettled is
         told of. Sessions that share `sources` have different numbers."""
@@ -131,7 +132,7 @@ class Session:
         self._wanting = Wanting(self._peer, self._push)
         self._sharing = Sharing(frontier, self._peer, self._names, Sources() if sources is None else sources, number)
         self._taking = Taking()
-        self._holding = Holding(self._push)
+        self._holding = Holding(self._push, apart)
         self._tells_now = False
         self._changed: dict[LogId, None] = {}  # Logs to tell the peer about, in this order.
         self._told_upto = 0
@@ -321,17 +322,20 @@ class Session:
         has_some = view.grew(ours)
         if view.stopped or (has_some and view.told != ours and not view.paused):
             self._changed[log] = None  # What is stopped is not pushed, so it is told.
-        view.to_offer = bool(log.lane) and self._sharing.crowded
+        view.to_offer = bool(log.lane) and self._sharing.crowded and not self._holding.apart
         if from_elsewhere_at is not None and log.feed not in self._watched and self._sharing.others:
             self._hold_back(view, from_elsewhere_at)
         self._push.enqueue(view)
 
     def _hold_back(self, view: PeerLog, now: float) -> None:
         """Tell what came from another peer before it is pushed: if the two know each other it would come twice."""
-        if view.owes and not view.queued and (view.log.lane or self._push.later(view.log) or self._sharing.crowded):
+        apart = self._holding.apart
+        waits = view.log.lane or (not apart and (self._push.later(view.log) or self._sharing.crowded))
+        if view.owes and not view.queued and waits:
             self._holding.hold(view, now)
-            self._changed[view.log] = None
-            self._tells_now = True
+            if not apart:
+                self._changed[view.log] = None
+                self._tells_now = True
 
     def _ack(self, ack: Ack, out: list[Output]) -> None:
         taken = self._push.acked(ack.runs_done, ack.refused)

@@ -189,12 +189,12 @@ class Mesh:
         self._links += 1
         return self._links
 
-    def connect(self, dialler: EngineNode, accepter: EngineNode) -> Cable:
+    def connect(self, dialler: EngineNode, accepter: EngineNode, transport: str = "memory") -> Cable:
         """A link that the first one dialled. Nothing has been said on it yet but the first frame."""
         cable = Cable((dialler, accepter), (self.number(), self.number()))
         self.cables.append(cable)
         for end, number, dialled in ((dialler, cable.numbers[0], True), (accepter, cable.numbers[1], False)):
-            end.plug(cable, number, dialled=dialled)
+            end.plug(cable, number, transport, dialled=dialled)
         return cable
 
     def happenings(self) -> list[Callable[[], None]]:
@@ -299,11 +299,11 @@ class EngineNode:
 
     # What happens to it.
 
-    def plug(self, cable: Cable, link: int, *, dialled: bool) -> None:
+    def plug(self, cable: Cable, link: int, transport: str = "memory", *, dialled: bool) -> None:
         self._cables[link] = cable
         psks = self.home.identity.link_psks
         doors = tuple(Door(psk, None) for psk in (psks[:1] if dialled else psks))
-        self.give(LinkUp(link, dialled, "memory", str(link), FRAME_BYTES_MAX, doors))
+        self.give(LinkUp(link, dialled, transport, str(link), FRAME_BYTES_MAX, doors))
 
     def on_frame(self, link: int, frame: bytes) -> None:
         self.give(FrameReceived(link, frame))

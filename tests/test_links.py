@@ -76,7 +76,7 @@ def test_a_link_of_two_who_know_each_other_and_are_level_costs_so_many_bytes() -
     assert cable.frames_sent == 5
     assert cable.bytes_sent <= 370
     strangers = Mesh("Headquarters", "Bilal")
-    first = strangers.connect(*strangers.nodes)
+    first = strangers.connect(strangers.nodes[0], strangers.nodes[1])
     strangers.run()
     assert first.bytes_sent - cable.bytes_sent > 2 * ASKED_BYTES_MIN
 

@@ -196,6 +196,7 @@ class History(World):
                 watched=[member.feed.to_bytes(16)],
                 lanes=lanes,
                 withholds=weighing,
+                apart=not plain and random.random() < 0.2,
             )
             for end in member.ends:
                 assert isinstance(end, Line)

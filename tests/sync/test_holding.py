@@ -7,7 +7,7 @@ from math import inf
 from sync.events import AskDrained, Output
 from sync.frontier import Frontier
 from sync.holding import Holding
-from sync.limits import HOLD_BACK_S, HOLD_BACK_URGENT_S, LINK_FAST_S
+from sync.limits import HOLD_BACK_APART_S, HOLD_BACK_S, HOLD_BACK_URGENT_S, LINK_FAST_S
 from sync.logs import LogId
 from sync.names import Names
 from sync.peer import Peer, PeerLog
@@ -20,10 +20,10 @@ BEGUN = 10.0
 class Held:
     """Two logs of which an entry each is owed, held back at the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
         frontier = Frontier()
         self.push = Push(Peer(frontier), Names(frontier, b""), lambda _: False, lambda *_: NOTHING)
-        self.holding = Holding(self.push)
+        self.holding = Holding(self.push, apart)
         self.later, self.urgent = (PeerLog(LogId(bytes([lane]) * 16, lane), todo=[(0, 1)]) for lane in (1, 0))
         for view in (self.later, self.urgent):
             self.holding.hold(view, BEGUN)
@@ -62,6 +62,15 @@ def test_where_the_telling_left_late_the_peer_is_given_as_long_again() -> None:
     assert held.asks(left + HOLD_BACK_S) == 1
     held.push.drained(left + HOLD_BACK_S)
     assert held.queued == [held.later, held.urgent]
+
+
+def test_a_peer_that_is_apart_is_given_all_together_a_little_later_and_its_link_is_not_asked() -> None:
+    held = Held(apart=True)
+    assert held.holding.let_go(BEGUN, []) == BEGUN + HOLD_BACK_APART_S
+    assert (held.queued, held.holding.count) == ([], 2)
+    assert held.asks(BEGUN + HOLD_BACK_APART_S) == 0
+    assert (held.queued, held.holding.count) == ([held.later, held.urgent], 0)
+    assert held.holding.let_go(BEGUN + 60.0, []) == inf
 
 
 def test_what_is_released_is_waited_for_no_longer() -> None:
