@@ -34,6 +34,8 @@ class Giving:
         self._roster = roster
         self._recent = Recent()
         self._marks: list[Place] = []
+        self._given: tuple[ReadResult | None, tuple[int, int], Given] | None = None
+        """The last answer, from what, and cut for what: it is mostly the next link's, too."""
 
     def order(self, link: LinkId, run: ReadRun) -> tuple[ReadEntries, ReadResult | None]:
         """What to ask the store, and the answer if it is known here."""
@@ -45,6 +47,9 @@ class Giving:
         if read.tokens:
             tokens = tuple(pack_token(token) for token in read.tokens)
             return Given(RunRead(order.log, order.start, b"", tokens, read.gone), 0)
+        how = order.stop, order.run_bytes_max
+        if self._given is not None and self._given[0] is read and self._given[1] == how:
+            return self._given[2]
         feed = self._roster.feed(order.log.feed)
         packed = tuple(pack(entry) for entry in read.entries)
         whole = order.start + len(packed) == order.stop
@@ -58,7 +63,9 @@ class Giving:
         if runs.spoiled:
             gone = gone.add(order.start, order.start + runs.spoiled)
         packed = packed[: runs.ends[-1] if runs.ends else 0]
-        return Given(RunRead(order.log, order.start, read.prev, packed, gone, runs.ends), runs.spoiled)
+        given = Given(RunRead(order.log, order.start, read.prev, packed, gone, runs.ends), runs.spoiled)
+        self._given = read, how, given
+        return given
 
     def take_marks(self) -> tuple[Place, ...]:
         """Held entries whose signature has been checked since: for the next commit."""
@@ -67,6 +74,7 @@ class Giving:
 
     def remember(self, done: BatchCommitted, frontier: Frontier) -> None:
         """What is new, before the frontier says so: where anything was held or a log forked, the store knows best."""
+        self._given = None
         forked = {fork.first.log for fork in done.result.forks}
         fresh = [
             entry

@@ -5,6 +5,7 @@ Law: a member who asks and never reads fills no memory and holds no link that wa
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -50,8 +51,10 @@ class Port:
     _outgoing: deque[bytes | Callable[[], None]] = field(default_factory=deque)
     """Frames, and between them whom to tell when those before have left."""
     _unread_bytes: int = 0
-    _wake: anyio.Event = field(default_factory=anyio.Event)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
+    _writing: bool = False
+    """Something is on its way between `_outgoing` and the link."""
 
     def __post_init__(self) -> None:
         if self.meter is not None:
@@ -66,9 +69,12 @@ class Port:
     def send(self, frames: Iterable[bytes]) -> bool:
         """Let frames leave in their order; False where too much waits already, and the link ends for that."""
         for frame in frames:
+            if not self._outgoing and not self._writing and not self._closing and self.link.send_now(frame):
+                self._passed(frame)
+                continue
             self._outgoing.append(frame)
             self._unread_bytes += len(frame)
-        self._wake.set()
+            self._wake.set()
         if self._unread_bytes <= UNREAD_BYTES_MAX or self.scope.cancel_called:
             return True
         self.scope.cancel()
@@ -89,19 +95,24 @@ class Port:
         """Send what waits until the link ends."""
         with suppress(LinkBroken):
             while True:
+                self._writing = True
                 while self._outgoing:
                     item = self._outgoing.popleft()
                     if not isinstance(item, bytes):
                         await self.link.drained()
                         item()
                         continue
-                    self.sent_bytes += len(item)
-                    if self.meter is not None:
-                        self.meter.passed(len(item))
+                    self._passed(item)
                     await self.link.send(item)
                     self._unread_bytes -= len(item)
+                self._writing = False
                 if self._closing:
                     await self.link.aclose()
                     return
-                self._wake = anyio.Event()
+                self._wake.clear()
                 await self._wake.wait()
+
+    def _passed(self, frame: bytes) -> None:
+        self.sent_bytes += len(frame)
+        if self.meter is not None:
+            self.meter.passed(len(frame))

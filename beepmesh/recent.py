@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 from beepmesh.events import ReadEntries
 from beepmesh.messages.entry import Entry
@@ -14,17 +14,30 @@ from sync.logs import LogId
 from sync.ranges import Ranges
 
 RECENT_BYTES_MAX: Final = 2 * 1024 * 1024
+Asked: TypeAlias = tuple[LogId, int, int, int, bool]
 ENTRY_BYTES: Final = 1_024  # What an entry takes here beside its body, so that empty ones are bounded too.
+
+ANSWERS_MAX: Final = 64  # Links ask for the same ones shortly after each other.
 
 
 class Recent:
     def __init__(self) -> None:
         self.entries: OrderedDict[tuple[LogId, int], Entry] = OrderedDict()
+        self._answers: dict[Asked, ReadResult | None] = {}
+        """Since anything changed: what is new is read for one link after the other."""
         self._proved: set[bytes] = set()
         self._bytes = 0
 
     def read(self, order: ReadEntries) -> ReadResult | None:
-        """What the store would answer; None where only the store knows."""
+        """What the store would answer, the same object until something changes; None where only the store knows."""
+        asked = order.log, order.start, order.stop, order.bytes_max, order.with_prev
+        if asked not in self._answers:
+            if len(self._answers) >= ANSWERS_MAX:
+                self._answers.clear()
+            self._answers[asked] = self._read(order)
+        return self._answers[asked]
+
+    def _read(self, order: ReadEntries) -> ReadResult | None:
         entries: list[Entry] = []
         total = 0
         for seq in range(order.start, order.stop):
@@ -43,6 +56,7 @@ class Recent:
 
     def keep(self, entries: Iterable[Entry], proved: frozenset[bytes]) -> None:
         """New ones, and the ids of those whose own signature is good."""
+        self._answers.clear()
         for entry in entries:
             place = (entry.log, entry.seq)
             if place not in self.entries:
@@ -55,6 +69,7 @@ class Recent:
 
     def forget(self, tokens: Iterable[Token]) -> None:
         """These were delivered."""
+        self._answers.clear()
         for token in tokens:
             entry = self.entries.pop(token.place, None)
             if entry is not None:
@@ -65,6 +80,7 @@ class Recent:
         for entry in entries:
             held = self.entries.get((entry.log, entry.seq))
             if held is not None and held.id == entry.id:
+                self._answers.clear()
                 self.entries[(entry.log, entry.seq)] = held._replace(signature=entry.signature)
                 self._proved.add(entry.id)
 

@@ -5,8 +5,9 @@ Laws, the same for every kind of link (tests/contract/test_link_contract.py hold
 2. A link that ends says so with LinkBroken on both sides, whatever the cause, and stays broken.
 3. Records that arrived before the end are still handed out; records not yet sent may be lost. Nothing here is an
    acknowledgement: only the node above knows what is durable.
-4. `send` waits while too much is unsent, and a send that was cancelled while waiting has sent nothing. `drained` waits
-   until nothing is: whoever must be able to change his mind sends little and asks, however slow the path is.
+4. `send` waits while too much is unsent, and a send that was cancelled while waiting has sent nothing; `send_now` never
+   waits, and where it declines it has sent nothing. `drained` waits until nothing is unsent: whoever must be able to
+   change his mind sends little and asks, however slow the path is.
 5. One receiver at a time; any number of senders.
 6. A link says what it costs, never who is at the other end: only keys prove that.
 """
@@ -77,6 +78,11 @@ class Link(ObjectStream[bytes]):
     @abstractmethod
     async def send(self, item: bytes) -> None:
         """Queue one record, waiting while too much is unsent. Raises Oversize; LinkBroken when the link has ended."""
+
+    def send_now(self, item: bytes) -> bool:
+        """Queue one record, if it need not wait; False where `send` has to be asked. Raises Oversize."""
+        self._check_size(item)
+        return False
 
     @abstractmethod
     async def drained(self) -> None:

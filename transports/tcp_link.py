@@ -185,12 +185,14 @@ class TcpLink(Link, asyncio.Protocol):
     async def send(self, item: bytes) -> None:
         self._check_size(item)
         await self._until_writable()
-        if not self._pieces:
-            self._loop.call_soon(self._write)
-        self._pieces += self._pack(item)
-        self._pieces_bytes += len(item)
-        if self._pieces_bytes >= WRITE_NOW_BYTES:
-            self._write()
+        self._queue(item)
+
+    def send_now(self, item: bytes) -> bool:
+        self._check_size(item)
+        if self._broken or not self._writable.is_set():
+            return False
+        self._queue(item)
+        return True
 
     async def drained(self) -> None:
         self._write()
@@ -230,6 +232,14 @@ class TcpLink(Link, asyncio.Protocol):
         # asyncio's transport raises AttributeError if it is aborted after a close that had to wait for its buffer.
         if not self._gone.is_set():
             self._wire.abort()
+
+    def _queue(self, record: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self._write)
+        self._pieces += self._pack(record)
+        self._pieces_bytes += len(record)
+        if self._pieces_bytes >= WRITE_NOW_BYTES:
+            self._write()
 
     async def _until_writable(self) -> None:
         while not self._writable.is_set() and not self._broken:

@@ -99,6 +99,37 @@ def run(links: Links, story: Callable[[Link, Link], Awaitable[None]]) -> None:
     anyio.run(main)
 
 
+def test_what_is_sent_without_waiting_keeps_its_place_and_is_declined_when_too_much_waits(links: Links) -> None:
+    async def story(near: Link, far: Link) -> None:
+        taken: list[int] = []
+        async with anyio.create_task_group() as group:
+
+            async def read() -> None:
+                while True:
+                    record = await far.receive()
+                    taken.append(int.from_bytes(record[:4]))
+                    if record[4:5] == b"!":
+                        group.cancel_scope.cancel()
+
+            sent, declined = 0, 0
+            while declined < 3 and sent < 2_000:
+                record = sent.to_bytes(4) + b"." * 60_000
+                if not near.send_now(record):
+                    declined += 1
+                    group.start_soon(read) if declined == 1 else None
+                    await near.send(record)
+                sent += 1
+            assert declined == 3, "nobody read, and it was never too much"
+            with pytest.raises(Oversize):
+                near.send_now(b"")
+            await near.send(sent.to_bytes(4) + b"!")
+        assert taken == list(range(sent + 1))
+        cut(near)
+        assert not near.send_now(b"too late")
+
+    run(links, story)
+
+
 def test_records_arrive_whole_and_in_order(links: Links) -> None:
     async def story(near: Link, far: Link) -> None:
         records = [bytes([number % 251]) * (1 + number * 37 % 3000) for number in range(500)]
