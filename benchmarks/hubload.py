@@ -93,14 +93,15 @@ class _Load:
         identities, root = self._made.identities[ABSENT + 1 :], self._made.identities[HUB].root_public
         self._members = list(members(identities, root, facts, self._heard))
         hub = await to_thread.run_sync(_start, self._home)
+        figures: dict[str, object] = {"links": len(self._members)}
         try:
             async with anyio.create_task_group() as tasks:
                 with anyio.fail_after(WITHIN_S):
-                    linking = await self._link(hub, tasks)
+                    figures |= await self._link(hub, tasks)
                     print(f"{len(self._members)} linked to process {hub.process.pid}", file=sys.stderr)
-                    figures = await (self._ingest(hub) if self._asked.ingest else self._deliver(hub))
+                    figures |= await (self._ingest(hub) if self._asked.ingest else self._deliver(hub))
                 tasks.cancel_scope.cancel()
-            return {"links": len(self._members), **linking, **figures}
+            return figures
         finally:
             hub.close()
 

@@ -102,6 +102,7 @@ def run(links: Links, story: Callable[[Link, Link], Awaitable[None]]) -> None:
 def test_what_is_sent_without_waiting_keeps_its_place_and_is_declined_when_too_much_waits(links: Links) -> None:
     async def story(near: Link, far: Link) -> None:
         taken: list[int] = []
+        sent = declined = 0
         async with anyio.create_task_group() as group:
 
             async def read() -> None:
@@ -111,7 +112,6 @@ def test_what_is_sent_without_waiting_keeps_its_place_and_is_declined_when_too_m
                     if record[4:5] == b"!":
                         group.cancel_scope.cancel()
 
-            sent, declined = 0, 0
             while declined < 3 and sent < 2_000:
                 record = sent.to_bytes(4) + b"." * 60_000
                 if not near.send_now(record):
