@@ -49,6 +49,7 @@ from beepmesh.trust.roster import Roster
 from sync.logs import LogId, LogState
 
 EARLIEST_MS: Final = 1_767_225_600_000  # 2026-01-01: there was no beepmesh before.
+ACCOUNTANTS: Final = frozenset({"hq", "relay"})
 _MAKING: Final = ".making"
 _COLUMNS_LABEL: Final = b"beepmesh/columns/1"
 
@@ -283,9 +284,11 @@ class Home:
         )
 
     def _take_up_role(self) -> None:
-        """Headquarters numbers what comes in."""
+        """Headquarters numbers what comes in; it and its relays keep accounts."""
         if "hq" in self.identity.roles:
             self.store.number_intake()
+        if not ACCOUNTANTS.isdisjoint(self.identity.roles):
+            self.store.keep_accounts()
 
     def _learn_facts(self) -> tuple[Fact, ...]:
         """Those that the roster has not been told. They come in the order of learning, so they stand at the end."""
@@ -316,6 +319,8 @@ def _fill(making: Path, identity: Identity, passphrase: str | None, now_ms: int)
     identity = identity.with_prekeys(ring)
     keystore = Keystore.create(making / KEYSTORE_NAME, identity.encode(), passphrase=passphrase)
     store = open_store(making, keystore.subkey(_COLUMNS_LABEL))
+    if not ACCOUNTANTS.isdisjoint(identity.roles):
+        store.keep_accounts()
     try:
         device, feed = first_statements(identity)
         prekey = Statement(PREKEY_BUNDLE, prekey_bundle_data(bundle.encode()))

@@ -331,6 +331,28 @@ VERBS: Final = (
         "On other devices: `beepmesh run hub:https://HOST:PORT#PIN`.",
     ),
     Verb(
+        "hub usage",
+        LINKS,
+        "what each department had carried in a month",
+        "Headquarters and relays add up what they accept, each entry once, by the department that its feed's"
+        " certificate names: feeds that wrote, entries, bytes, and bytes times the days of their lifetimes. Nobody is"
+        " named and nothing is opened. What comes more than a week after its month, or is misdated, is told apart."
+        " Every hub that got the same entries in time has the same sums and the same digest.",
+        (
+            "beepmesh hub usage",
+            "beepmesh hub usage --month 2026-11 --csv > november.csv",
+            "beepmesh hub usage --month 2026-11 --sign november.usage",
+            "beepmesh hub usage --check november.usage",
+        ),
+        "usage:usage",
+        (
+            Argument("--month", "which one; this one by default", "YYYY-MM"),
+            Argument("--csv", "as a table for a spreadsheet", kind="flag"),
+            Argument("--sign", "write the sums, signed by this device, into FILE", "FILE", "file"),
+            Argument("--check", "show what is in FILE, and who signed it", "FILE", "file"),
+        ),
+    ),
+    Verb(
         "peers",
         LINKS,
         "the devices this one has met",

@@ -50,6 +50,7 @@ SEQ_MAX: Final = 2**32 - 1
 ID_BYTES: Final = 16
 KEY_ID_BYTES: Final = 8
 SERIAL_BYTES: Final = 8
+DEPARTMENT_CODE_BYTES: Final = 4  # Two of a hundred departments have one code in one organisation of a million.
 
 REGISTRAR_LABEL: Final = b"beepmesh/registrar-certificate/1"
 DEVICE_LABEL: Final = b"beepmesh/device-certificate/1"
@@ -63,6 +64,7 @@ _FEED_KEY, _FEED_SERIAL = -70010, -70011
 _REGISTRAR_KEY, _SCOPES = -70020, -70021
 _REVOKED, _REVOKED_SERIAL, _REASON, _CUTS = -70030, -70031, -70032, -70033
 _IGNORABLE_MAX = -71000
+_FEED_DEPARTMENT = -71001  # Older versions pass it over.
 
 _REGISTRAR_CLAIMS = frozenset({_ISSUER, _EXPIRES, _NOT_BEFORE, _SERIAL, _REGISTRAR_KEY, _SCOPES, _ROLES})
 _DEVICE_CLAIMS = frozenset(
@@ -125,13 +127,15 @@ class DeviceCertificate(_Span):
 
 @dataclass(frozen=True, slots=True)
 class FeedCertificate(_Span):
-    """A member writes this feed; which one is known to his registrar alone. Times are whole days."""
+    """A member writes this feed; which one is known to his registrar alone, and from what department to whoever knows
+    the departments' names. Times are whole days."""
 
     feed: bytes  # 16 B, id of `public`
     public: bytes  # 32 B Ed25519, F
     serial: bytes
     issuer: bytes
     data: bytes
+    department: bytes = b""  # `department_code`; empty for the whole organisation, and in older certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,16 +217,34 @@ def issue_device(
     return _issued(registrar, DEVICE_LABEL, claims)
 
 
-def issue_feed(registrar: SigningKey, *, feed_public: bytes, not_before: int, expires: int, serial: bytes) -> bytes:
+def department_code(org: bytes, department: str) -> bytes:
+    """4 B that stand for the first part of a department's path, in one organisation (its id, 16 B); none for "".
+
+    Whoever knows the name finds the code; a stolen certificate does not spell it out.
+    """
+    first = department.partition("/")[0]
+    return sha256(b"beepmesh/department/1" + org + first.encode())[:DEPARTMENT_CODE_BYTES] if first else b""
+
+
+def issue_feed(
+    registrar: SigningKey,
+    *,
+    feed_public: bytes,
+    not_before: int,
+    expires: int,
+    serial: bytes,
+    department: bytes = b"",
+) -> bytes:
     """Times are widened to whole days: the second of its making would tell which device certificate came with it.
 
-    For the same reason the serial has nothing to do with that certificate's.
+    For the same reason the serial has nothing to do with that certificate's. `department`: its `department_code`.
     """
-    claims = {
+    claims: dict[int, object] = {
         _EXPIRES: -(-expires // DAY_S),
         _NOT_BEFORE: not_before // DAY_S,
         _FEED_KEY: feed_public,
         _FEED_SERIAL: serial,
+        **({_FEED_DEPARTMENT: department} if department else {}),
     }
     return _issued(registrar, FEED_LABEL, claims)
 
@@ -292,6 +314,9 @@ def check_feed(data: bytes, registrar: RegistrarCertificate) -> FeedCertificate:
     claims = _checked(data, FEED_LABEL, _FEED_CLAIMS, registrar.public)
     not_before, expires = _times(claims, DAY_S)
     public = _bytes(claims[_FEED_KEY], PUBLIC_BYTES)
+    department = b""
+    if _FEED_DEPARTMENT in claims:
+        department = _bytes(claims[_FEED_DEPARTMENT], DEPARTMENT_CODE_BYTES)
     return FeedCertificate(
         not_before=not_before,
         expires=expires,
@@ -300,6 +325,7 @@ def check_feed(data: bytes, registrar: RegistrarCertificate) -> FeedCertificate:
         serial=_bytes(claims[_FEED_SERIAL], SERIAL_BYTES),
         issuer=registrar.key_id,
         data=data,
+        department=department,
     )
 
 

@@ -44,6 +44,7 @@ NO_PREV: Final = bytes(32)  # What the first entry of a log names as its predece
 _SIGNED: Final = b"beepmesh/entry/2"
 _HEAD: Final = struct.Struct(">B16sBI32sHIBB")  # Author time as 2 + 4 bytes: struct has no 6-byte integer.
 _TAIL: Final = struct.Struct(">I32s")
+SIGNED_BYTES: Final = _HEAD.size + _TAIL.size  # What is signed, without hints.
 _PACKED: Final = struct.Struct(">BHI")
 _ERASED: Final = 0x08
 _SINGLE: Final = 0x04

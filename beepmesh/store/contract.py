@@ -23,6 +23,7 @@ from beepmesh.crypto.primitives import SigningKey, sha256
 from beepmesh.messages.entry import NO_PREV, Entry, write
 from beepmesh.messages.inbox import MessageRow, Payload
 from beepmesh.messages.token import Token
+from beepmesh.store.accounting import Accounts
 from beepmesh.store.problem import StoreProblem
 from beepmesh.trust.clock import author_time
 from beepmesh.trust.facts import PREKEY_BUNDLE, Fact
@@ -359,7 +360,7 @@ Worth = Callable[[tuple[LogId, int], int], float]
 """What a copy at (log, seq) is worth that names that crowd (`Carrying.worth`)."""
 
 
-class Store(Protocol):
+class Store(Accounts, Protocol):
     """Every method may raise StoreProblem; what else is said with each."""
 
     @property
@@ -416,8 +417,6 @@ class Store(Protocol):
     def appraise(self, worth: Worth) -> None:
         """Of large mail that goes for want of room, that goes first which is worth least."""
         ...
-
-    def number_intake(self) -> None: ...
 
     def crowds(self, log: LogId, start: int, stop: int, /) -> dict[int, int]:
         """Of the envelopes of this span that are held, the crowd of each, by seq. LANE_URGENT has none."""

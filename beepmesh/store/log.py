@@ -66,6 +66,8 @@ class LogWriter:
     """The entries that went because their tokens came; their logs are to be told."""
     delivered: list[Place] = field(default_factory=list)
     """The own entries whose tokens came."""
+    accepted: list[Entry] = field(default_factory=list)
+    """What was not settled before: themselves, or as their tokens tell them."""
     _rows: dict[LogId, _LogRow] = field(default_factory=dict)
     _holding_ms: int | None = None
 
@@ -219,6 +221,7 @@ class LogWriter:
             if own:
                 self._insert(log, {entry.seq: entry}, (entry.id,))
             else:
+                self.accepted += [] if entry.seq in row.settled else [entry]
                 self._settle(row, Ranges.of((entry.seq, entry.seq + 1)), entry)
         elif held.id != entry.id:
             self._found(Fork(held, entry))
@@ -254,6 +257,7 @@ class LogWriter:
         row.entries += len(fresh)
         row.body_bytes += sum(len(entry.body) for entry in fresh.values() if entry.body is not None)
         newest = fresh[max(fresh)]
+        self.accepted += [entry for seq, entry in fresh.items() if seq not in row.settled]
         self._settle(row, Ranges.of(*_spans(fresh)), newest)
 
     def _settle(self, row: _LogRow, more: Ranges, newest: Entry | None) -> None:

@@ -17,6 +17,7 @@ from beepmesh.messages.content import READ
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import MessageRow, Payload, ReceiptRow, fold, rows_of
 from beepmesh.messages.lifetimes import expires_ms
+from beepmesh.store.accounting import IN_TIME, Usage, added_up
 from beepmesh.store.contract import (
     FIND_MAX,
     Batch,
@@ -66,7 +67,10 @@ class MemoryStore(MemoryLogs):
         self._counts: dict[str, Count] = {}
         self._blobs: dict[str, bytes] = {}
         self._views: _Views | None = None
-        self._numbers_intake = False
+        self._numbers_intake = self._keeps_accounts = False
+        self._usage: list[Usage] = []
+        """One for each commit and sum: they are added up when they are asked for."""
+        self._relayed: dict[tuple[int, bytes], int] = {}
         self._intake: dict[MessageKey, int] = {}
 
     @property
@@ -87,7 +91,14 @@ class MemoryStore(MemoryLogs):
             entry is not None and place[0].feed not in own and self.entry(*place) is not None
             for place, (_, entry) in told.items()
         )
+        told_of = [entry for _, entry in told.values() if entry is not None]
+        accepted = {(entry.log, entry.seq): entry for entry in (*told_of, *fresh.values(), *written)}
+        states = self.states()
+        settled = {log: states[log].settled for log, _ in accepted if log in states}
         changes = self._change(batch, told, fresh.values(), written, found, own, now_ms)
+        if self._keeps_accounts:
+            first = [entry for (log, seq), entry in accepted.items() if seq not in settled.get(log, Ranges())]
+            self._usage += added_up(first, now_ms)
         self._remember(batch, written)
         evicted = self._evict(own)
         for name, more in (Counter(batch.counts) + Counter(evicted=evicted, purged=purged)).items():
@@ -212,6 +223,24 @@ class MemoryStore(MemoryLogs):
 
     def number_intake(self) -> None:
         self._numbers_intake = True
+
+    def keep_accounts(self) -> None:
+        self._keeps_accounts = True
+
+    def usage(self, month: int) -> list[Usage]:
+        sums: dict[tuple[bytes, int, int], tuple[int, int, int]] = {}
+        for one in self._usage:
+            if one.came == month or (one.month == month and one.came == IN_TIME):
+                entries, size, byte_hours = sums.get(one[:3], (0, 0, 0))
+                sums[one[:3]] = entries + one.entries, size + one.bytes, byte_hours + one.byte_hours
+        return [Usage(*key, *sums[key]) for key in sorted(sums)]
+
+    def note_relayed(self, month: int, sent: Mapping[bytes, int]) -> None:
+        for device, count in sent.items():
+            self._relayed[month, device] = self._relayed.get((month, device), 0) + count
+
+    def relayed(self, month: int) -> dict[bytes, int]:
+        return {device: count for (its_month, device), count in sorted(self._relayed.items()) if its_month == month}
 
     def size(self) -> Size:
         entries = [entry for log in self._logs.values() for entry in log.entries.values()]

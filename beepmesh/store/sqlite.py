@@ -17,7 +17,8 @@ from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.messages.lifetimes import LANE_URGENT
-from beepmesh.store import acquaintances, holding, log, memories, payloads, views
+from beepmesh.store import accounting, acquaintances, holding, log, memories, payloads, views
+from beepmesh.store.accounting import Usage
 from beepmesh.store.contract import (
     Batch,
     Changes,
@@ -69,7 +70,7 @@ class SqliteStore:
         self._entropy = entropy
         self._limits = holding.Limits()
         self._worth: Worth | None = None
-        self._numbers_intake = False
+        self._numbers_intake = self._keeps_accounts = False
 
     @property
     def writable(self) -> bool:
@@ -94,6 +95,8 @@ class SqliteStore:
             logs.prove(batch.prove)
             logs.mend(batch.mended)
             changes = logs.finish()
+            if self._keeps_accounts and logs.accepted:
+                accounting.write(connection, accounting.added_up(logs.accepted, now_ms))
             holding.lighten(connection, logs.purged, 1)
             self._remember(connection, batch, written)
             opened = [Place(*token.log, token.seq) for token in batch.tokens]
@@ -162,6 +165,21 @@ class SqliteStore:
 
     def number_intake(self) -> None:
         self._numbers_intake = True
+
+    def keep_accounts(self) -> None:
+        self._keeps_accounts = True
+
+    def usage(self, month: int) -> list[Usage]:
+        with self._database.reading() as connection:
+            return accounting.read(connection, month)
+
+    def note_relayed(self, month: int, sent: Mapping[bytes, int]) -> None:
+        with self._database.writing() as connection:
+            accounting.note_relayed(connection, month, sent)
+
+    def relayed(self, month: int) -> dict[bytes, int]:
+        with self._database.reading() as connection:
+            return accounting.relayed(connection, month)
 
     def read(self, log_id: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
         with self._database.reading() as connection:

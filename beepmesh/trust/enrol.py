@@ -23,7 +23,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from beepmesh.crypto.certificates import check_device, check_feed, check_registrar, issue_device, issue_feed, public_id
+from beepmesh.crypto.certificates import (
+    check_device,
+    check_feed,
+    check_registrar,
+    department_code,
+    issue_device,
+    issue_feed,
+    public_id,
+)
 from beepmesh.crypto.names import name_problem
 from beepmesh.crypto.prekeys import PrekeyRing
 from beepmesh.crypto.primitives import (
@@ -188,7 +196,14 @@ def grant(
         check_device(certificate, own)
     except Refused as refused:  # The joiner's link key is the one thing that nobody has looked at yet.
         raise Refused("request-malformed", refused.reason) from None
-    vouched = issue_feed(registrar, feed_public=asked.feed_public, not_before=now_s, expires=expires, serial=entropy(8))
+    vouched = issue_feed(
+        registrar,
+        feed_public=asked.feed_public,
+        not_before=now_s,
+        expires=expires,
+        serial=entropy(8),
+        department=department_code(identity.org, offer.department),
+    )
     answer = encode_fields(
         [
             ticket.id,

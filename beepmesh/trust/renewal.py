@@ -9,6 +9,7 @@ from beepmesh.crypto.certificates import (
     RegistrarCertificate,
     check_device,
     check_registrar,
+    department_code,
     issue_device,
     issue_feed,
     issue_registrar,
@@ -37,7 +38,12 @@ def renew_own(identity: Identity, now_s: int, entropy: Entropy) -> Identity:
     expires = min(now_s + DEVICE_S, issuer.expires)
     certificate = reissue(key, issuer, mine, now_s=now_s, expires=expires, serial=entropy(8))
     vouched = issue_feed(
-        key, feed_public=identity.feed_key.public, not_before=now_s, expires=expires, serial=entropy(8)
+        key,
+        feed_public=identity.feed_key.public,
+        not_before=now_s,
+        expires=expires,
+        serial=entropy(8),
+        department=department_code(identity.org, mine.department),
     )
     return replace(
         identity,

@@ -17,6 +17,7 @@ from beepmesh.messages.content import Receipts
 from beepmesh.messages.lifetimes import BULK, ROUTINE, SOS
 from beepmesh.messages.token import TOKEN_PACKED_BYTES, token_log
 from beepmesh.store import holding, memories, memory_logs
+from beepmesh.store.accounting import month_of
 from beepmesh.store.contract import (
     Batch,
     Draft,
@@ -213,6 +214,8 @@ class Answers:
             "size": replace(store.size(), file_bytes=0),
             "epoch": store.epoch(),
             "memories": [store.recall(device) for device in DEVICES],
+            "usage": [store.usage(month_of(NOW_MS) + months) for months in range(4)],
+            "relayed": [store.relayed(month_of(NOW_MS) + months) for months in range(-1, 3)],
         }
 
 
@@ -230,7 +233,7 @@ class TwoStores(RuleBasedStateMachine):
         self.sqlite = open_store(self.folder, bytes(32), same_entropy)
         self.now_ms = NOW_MS
         self.bytes_max: int | None = None
-        self.numbers_intake = False
+        self.numbers_intake = self.keeps_accounts = False
         self.settled: list[dict[LogId, Ranges]] = [{}]
         """After each change, by its number."""
         self.remembered: dict[bytes, Memory] = {}
@@ -240,7 +243,7 @@ class TwoStores(RuleBasedStateMachine):
         self.patch.undo()
         shutil.rmtree(self.folder)
 
-    @rule(batch=batches, hours=st.integers(0, 3))
+    @rule(batch=batches, hours=st.integers(0, 3) | st.sampled_from([20 * 24, 40 * 24]))
     def write(self, batch: Batch, hours: int) -> None:
         self.now_ms += hours * 3_600_000
         self.commit(batch)
@@ -290,6 +293,19 @@ class TwoStores(RuleBasedStateMachine):
         self.sqlite.limit(self.bytes_max)
         if self.numbers_intake:
             self.sqlite.number_intake()
+        if self.keeps_accounts:
+            self.sqlite.keep_accounts()
+
+    @rule()
+    def keep_accounts(self) -> None:
+        self.keeps_accounts = True
+        self.reference.keep_accounts()
+        self.sqlite.keep_accounts()
+
+    @rule(months=st.integers(-1, 2), sent=st.dictionaries(st.sampled_from(DEVICES), st.integers(0, 9)))
+    def relay(self, months: int, sent: dict[bytes, int]) -> None:
+        for store in (self.reference, self.sqlite):
+            store.note_relayed(month_of(NOW_MS) + months, sent)
 
     @rule()
     def number_intake(self) -> None:
