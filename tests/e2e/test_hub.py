@@ -120,6 +120,9 @@ def test_one_joins_and_syncs_over_the_hub_of_headquarters(tmp_path: Path) -> Non
         done: Answer = a.ask("sync", hub.spec)
         assert word(done, "peer") == "Amina"
         assert texts(hq) == [TEXTS[0]]
+        passed = re.findall(r"(?m)^beepmesh_entries_(?:sent|received)_total (\d+)$", hub.page("/metrics")[1])
+        assert len(passed) == 2
+        assert all(int(count) > 0 for count in passed), "the link has ended, and what passed on it still counts"
 
         a.start()  # It dials the hub that the invitation named, though nobody says so now.
         a.send("Amina", TEXTS[1])
