@@ -28,8 +28,9 @@ demo: .venv/ready ## four people, one of whom carries messages he cannot read; e
 test: lint ## lint, then every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
 
-kill: .venv/ready-dev ## 200 rounds of kill -9 in the middle of sending and syncing, some four minutes (make ROUNDS=50 kill)
-	BEEPMESH_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest -q -s tests/e2e/test_kill.py
+kill: .venv/ready-dev ## 200 rounds of kill -9 in the middle of sending and syncing, 20 of a hub, six minutes (ROUNDS=50)
+	BEEPMESH_KILL_ROUNDS=$(or $(ROUNDS),200) BEEPMESH_HUB_KILL_ROUNDS=$(or $(ROUNDS),20) \
+		$(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_hub_kill.py
 
 histories: .venv/ready-dev ## 10,000 random histories of three to six nodes, some five minutes
 	BEEPMESH_HISTORIES=10000 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q tests/sync/test_histories.py

@@ -64,8 +64,8 @@ async def join(
     if tries.admitted is None:
         raise InvitationProblem(
             "unanswered",
-            f"Nobody near knew this invitation ({tries.links} tried). The device that made it must be running"
-            " `beepmesh run` on the same network; or name its address with --via tcp:HOST:PORT.",
+            f"Nobody who could be reached knew this invitation ({tries.links} tried). The device that made it must be"
+            " running `beepmesh run` on the same network, or `beepmesh hub`; or name its address with --via.",
         )
     return tries.admitted
 

@@ -5,8 +5,12 @@ The convention is described, and used, in tests/README.md.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +21,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 COMMAND_TIMEOUT_S = 60
+PORTS = (8443, 8444, 8445)
+"""What examples listen on; others may run beside them, so a test puts free ones in their place."""
 READMES = sorted(
     path
     for path in ROOT.rglob("README.md")
@@ -106,9 +112,10 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def run_console(example: Example, folder: Path, env: Mapping[str, str]) -> None:
+def run_console(example: Example, folder: Path, env: Mapping[str, str], groups: list[int]) -> None:
+    """What a command leaves running is in its process group, which is added to groups."""
     for step in steps(example):
-        done = subprocess.run(
+        shell = subprocess.Popen(
             ["bash", "-c", step.command],
             cwd=folder,
             env=env,
@@ -116,13 +123,21 @@ def run_console(example: Example, folder: Path, env: Mapping[str, str]) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
+            start_new_session=True,
         )
-        if done.returncode != 0:
-            raise ExampleFailed(f"line {step.line}: {step.command}\nended with {done.returncode}:\n{done.stdout}")
-        if step.expected and not matches(step.expected, done.stdout):
-            raise ExampleFailed(f"line {step.line}: {step.command}\nprinted:\n{done.stdout}")
+        try:
+            printed, _ = shell.communicate(timeout=COMMAND_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(shell.pid, signal.SIGKILL)
+            printed, _ = shell.communicate()
+            raise ExampleFailed(f"line {step.line}: {step.command}\ndoes not end:\n{printed}") from None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, 0)
+            groups.append(shell.pid)
+        if shell.returncode != 0:
+            raise ExampleFailed(f"line {step.line}: {step.command}\nended with {shell.returncode}:\n{printed}")
+        if step.expected and not matches(step.expected, printed):
+            raise ExampleFailed(f"line {step.line}: {step.command}\nprinted:\n{printed}")
 
 
 def run_python(example: Example, folder: Path, env: Mapping[str, str]) -> None:
@@ -141,19 +156,36 @@ def run_python(example: Example, folder: Path, env: Mapping[str, str]) -> None:
         raise ExampleFailed(f"line {example.line}: this program ended with {done.returncode}:\n{done.stdout}")
 
 
+def with_free_ports(text: str) -> str:
+    """The page with free ports in the place of the three that its examples listen on."""
+    with contextlib.ExitStack() as servers:
+        for port in PORTS:
+            server = servers.enter_context(socket.create_server(("127.0.0.1", 0)))
+            text = re.sub(rf"\b{port}\b", str(server.getsockname()[1]), text)
+    return text
+
+
 def run_page(text: str, folder: Path) -> int:
-    """Run every marked example of a page; how many there were."""
+    """Run every marked example of a page; how many there were. What they leave running is ended."""
     count = 0
     home = folder
-    for example in examples(text):
-        if not example.is_test:
-            continue
-        if "continued" not in example.words or not count:
-            home = folder / f"block{count}"
-            home.mkdir()
-        count += 1
-        run = run_python if example.words[0] == "python" else run_console
-        run(example, home, environment(home))
+    groups: list[int] = []
+    try:
+        for example in examples(with_free_ports(text)):
+            if not example.is_test:
+                continue
+            if "continued" not in example.words or not count:
+                home = folder / f"block{count}"
+                home.mkdir()
+            count += 1
+            if example.words[0] == "python":
+                run_python(example, home, environment(home))
+            else:
+                run_console(example, home, environment(home), groups)
+    finally:
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
     return count
 
 
@@ -164,9 +196,13 @@ def listed_verbs(text: str) -> list[str]:
     return sorted(verbs)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_examples_do_what_the_page_says(readme: Path, tmp_path: Path) -> None:
-    run_page(readme.read_text(encoding="utf-8"), tmp_path)
+    text = readme.read_text(encoding="utf-8")
+    if "$ curl " in text and shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    run_page(text, tmp_path)
 
 
 def test_every_verb_is_in_the_readme(tmp_path: Path) -> None:
@@ -211,6 +247,30 @@ def test_an_example_that_lies_is_seen(text: str, complaint: str, tmp_path: Path)
 def test_a_block_may_go_on_with_the_one_before(tmp_path: Path) -> None:
     text = page("console test", "$ echo x > file") + page("console test continued", "$ cat file", "x")
     assert run_page(text, tmp_path) == 2
+
+
+def test_an_example_that_does_not_end_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "COMMAND_TIMEOUT_S", 0.1)
+    with pytest.raises(ExampleFailed, match="does not end"):
+        run_page(page("console test", "$ sleep 100"), tmp_path)
+
+
+def test_what_an_example_leaves_running_ends_with_its_page(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run_page(page("console test", f"$ sleep 100 > {pipe} 2>&1 & true"), tmp_path) == 1
+        os.set_blocking(reader, True)
+        assert os.read(reader, 1) == b"", "nobody holds its other end any more"
+    finally:
+        os.close(reader)
+
+
+def test_a_port_of_a_page_is_a_free_one_in_its_test(tmp_path: Path) -> None:
+    changed = with_free_ports("127.0.0.1:8443 18443 8444")
+    assert re.fullmatch(r"127[.]0[.]0[.]1:\d+ 18443 \d+", changed)
+    assert not re.search(r"\b844[34]\b", changed)
 
 
 def test_an_unmarked_block_is_not_run(tmp_path: Path) -> None:

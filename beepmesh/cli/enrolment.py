@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from beepmesh import admission, config
 from beepmesh.cli.call import Call
 from beepmesh.cli.pending import PendingJoin
+from beepmesh.cli.reasons import met_on_the_way
 from beepmesh.cli.text import INDENT, count_of, iso_time, listed, local_time, safe_line, span
 from beepmesh.errors import HomeProblem, InvitationProblem, Usage
 from beepmesh.home import Home
@@ -149,9 +150,12 @@ def _ask_near(
     with call.screen.waiting("Joining") as progress:
 
         async def ask() -> Admitted:
-            return await join_near(
-                transports, invitation, pending.keys, name, within_s=float(timeout), progress=progress.step
-            )
+            try:
+                return await join_near(
+                    transports, invitation, pending.keys, name, within_s=float(timeout), progress=progress.step
+                )
+            except InvitationProblem as problem:
+                raise InvitationProblem(problem.reason, f"{problem}{met_on_the_way(transports)}") from None
 
         try:
             return anyio.run(ask)

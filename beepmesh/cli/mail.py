@@ -56,7 +56,7 @@ def send(call: Call, *, who: str, text: str | None, priority: str, expires: str 
         waiting = [safe_line(waiting.name) for waiting in sent.waiting]
         screen.line(f"It waits for the keys of {listed(waiting)}, and is sealed as soon as they come.")
     if not running:
-        screen.line("No node runs on this home: `beepmesh run`, or `beepmesh sync lan`, hands it on.")
+        screen.line("No node runs on this home: `beepmesh run`, or `beepmesh sync`, hands it on.")
 
 
 def inbox(call: Call, *, follow: bool, sender: str | None, unread: bool, limit: int, keep_unread: bool) -> None:
@@ -183,7 +183,7 @@ def _say_what_there_is(call: Call, home: Home, *, is_empty: bool, follow: bool, 
     elif is_empty:
         call.screen.line("Nothing new." if unread else "Nothing has come.")
         if not running:
-            call.screen.aside("No node runs on this home: `beepmesh run`, or `beepmesh sync lan`, fetches what is due.")
+            call.screen.aside("No node runs on this home: `beepmesh run`, or `beepmesh sync`, fetches what is due.")
 
 
 def _print(call: Call, message: desk.Shown, held: dict[int, Message], *, marks: bool) -> None:

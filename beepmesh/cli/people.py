@@ -64,7 +64,7 @@ def revoke(call: Call, *, who: str, yes: bool) -> None:
             " they write from now on is refused everywhere."
         )
     if not running:
-        call.screen.line("No node runs on this home: `beepmesh run`, or `beepmesh sync lan`, spreads the word.")
+        call.screen.line("No node runs on this home: `beepmesh run`, or `beepmesh sync`, spreads the word.")
 
 
 def peers(call: Call) -> None:
@@ -78,7 +78,7 @@ def peers(call: Call) -> None:
     if met:
         call.screen.table(("device of", "last met", "over", "address"), peers_rows(met, call.now_ms()))
     else:
-        call.screen.line("No device has been met yet. `beepmesh run` looks for others; so does `beepmesh sync lan`.")
+        call.screen.line("No device has been met yet. `beepmesh run` looks for others; so does `beepmesh sync`.")
 
 
 def peers_json(met: tuple[Neighbour, ...]) -> list[dict[str, object]]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from transports.link import Transport
 
 _OUTSIDERS = "somebody without the organisation's keys knocked and was told nothing"
 _BROKEN = "a device broke the rules of the exchange and was hung up on"
@@ -177,3 +182,11 @@ WORDS: Final[dict[str, str]] = {
 def words_for(reason: str) -> str:
     """The meaning of a reason; a word that this table lacks stands for itself."""
     return WORDS.get(reason, reason.replace("-", " "))
+
+
+def met_on_the_way(transports: Sequence[Transport]) -> str:
+    """What kept links from being made and a person can do something about: sentences to append, or nothing."""
+    from beepmesh.port import COUNTED_FAILURES
+
+    failures = sum((transport.failures for transport in transports), Counter[str]())
+    return "".join(f" {reason}: {words_for(reason)}." for reason in sorted(COUNTED_FAILURES & failures.keys()))

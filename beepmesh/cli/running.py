@@ -18,6 +18,7 @@ import anyio
 from beepmesh.addressing import Names
 from beepmesh.cli.bundles import is_bundle, sync_folder
 from beepmesh.cli.call import Call
+from beepmesh.cli.reasons import met_on_the_way
 from beepmesh.cli.text import count_of, listed, safe_line, size
 from beepmesh.errors import Unreachable, Usage
 from beepmesh.events import JoinDecided, LevelReached, MessageArrived, MessageDelivered, PeerJoined, PeerLeft, Told
@@ -48,7 +49,7 @@ def sync(call: Call, *, specs: Sequence[str], timeout: int) -> None:
     """One round with whoever is near, and with the folders that are named."""
     with call.open() as home:
         folders = [spec for spec in dict.fromkeys(specs) if is_bundle(spec)]
-        specs = [spec for spec in specs if not is_bundle(spec)]
+        specs = [spec for spec in specs or home.config.links_use if not is_bundle(spec)]
         transports = transports_of(specs)
         for folder in folders:
             sync_folder(call, home, folder)
@@ -64,7 +65,7 @@ def sync(call: Call, *, specs: Sequence[str], timeout: int) -> None:
         tell = _names(home)
         done = [one for one in rounds if one.level]
         if not done:
-            raise Unreachable(_nobody(rounds, specs, timeout))
+            raise Unreachable(_nobody(rounds, specs, timeout) + met_on_the_way(transports))
         for one in done:
             _tell_round(call, one, tell(one.device), seconds)
 

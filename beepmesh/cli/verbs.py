@@ -258,16 +258,17 @@ VERBS: Final = (
         LINKS,
         "one exchange with whoever is near, then stop",
         "Meets the devices that can be reached, exchanges what each side lacks, and ends. Good for a device that is"
-        " switched on now and then. With bundle:DIR it takes what others left in that folder, on a USB stick, and adds"
+        " switched on now and then. Without SPEC it uses what config.toml says, at first the local network. With"
+        " bundle:DIR it takes what others left in that folder, on a USB stick, and adds"
         " what is new here, as `beepmesh import` and `beepmesh export` do.",
         (
-            "beepmesh sync lan",
+            "beepmesh sync",
             "beepmesh sync tcp:192.168.4.1:7337 --timeout 60s",
             "beepmesh sync bundle:/media/usb/beepmesh",
         ),
         "running:sync",
         (
-            Argument("SPEC", f"a link: {_SPECS}; or bundle:DIR", many=True, target="specs"),
+            Argument("SPEC", f"a link: {_SPECS}; or bundle:DIR", may_lack=True, many=True, target="specs"),
             Argument("--timeout", "give up after so long if nobody answers: 90s, 5m", "TIME", "seconds", default="30s"),
         ),
     ),

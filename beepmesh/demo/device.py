@@ -113,8 +113,12 @@ class Device:
 
     def start_hub(self, *options: str) -> Answer:
         """Start it as a hub and wait until it says that it is ready; what it said."""
-        self._launch("hub", *options)
+        self.launch_hub(*options)
         return self.await_event("ready")
+
+    def launch_hub(self, *options: str) -> None:
+        """Start it as a hub and wait for nothing."""
+        self._launch("hub", *options)
 
     def launch(self, *specs: str) -> None:
         """Start the node and wait for nothing."""

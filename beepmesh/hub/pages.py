@@ -33,6 +33,9 @@ class Figures:
     peers: int = 0
     entries: int = 0
     stored_bytes: int = 0
+    entries_sent: int = 0
+    entries_received: int = 0
+    """Entries that came over links since the start, repeats included."""
     disk_trouble: bool = False
     refusals: Mapping[str, int] = field(default_factory=dict)
     """What this home has refused since it was made, by reason word."""
@@ -67,6 +70,8 @@ def metrics(figures: Figures) -> str:
     put("beepmesh_peers", "gauge", "Members linked now.", figures.peers)
     put("beepmesh_entries", "gauge", "Entries in the store.", figures.entries)
     put("beepmesh_store_bytes", "gauge", "What the store takes of the disk.", figures.stored_bytes)
+    put("beepmesh_entries_sent_total", "counter", "Entries given over links since the start.", figures.entries_sent)
+    put("beepmesh_entries_received_total", "counter", "Entries that came, with repeats.", figures.entries_received)
     put("beepmesh_disk_trouble", "gauge", "1 while the disk takes nothing.", int(figures.disk_trouble))
     put("beepmesh_refusals_total", "counter", "Refused since the home was made.", 0, figures.refusals)
     put("beepmesh_link_failures_total", "counter", "Links that failed since the start.", 0, figures.link_failures)

@@ -16,6 +16,7 @@ from typing import Final
 import anyio
 
 from beepmesh.errors import HomeProblem, Usage
+from beepmesh.events import PeerLeft, Told
 from beepmesh.home import Home
 from beepmesh.hub.certificate import Certificate
 from beepmesh.hub.journal import Journal
@@ -53,11 +54,14 @@ class Hub:
             ) from None
         self._certificate = certificate
         self._links = list(links)
+        self._sent_before = self._received_before = 0
+        """Entries that passed on links that have ended."""
 
     async def serve(self) -> None:
         """Raises HomeProblem where another node runs on this home, OSError where nothing can be listened on."""
         files = _raise_files_limit()
         self._node.listen(self._journal.told)
+        self._node.listen(self._count_ended)
 
         async def ready() -> None:
             self._journal.say(
@@ -91,14 +95,23 @@ class Hub:
                 self._journal.say("trouble" if trouble else "trouble-over")
             await anyio.sleep(SAMPLE_S)
 
+    def _count_ended(self, told: Told) -> None:
+        if isinstance(told, PeerLeft):
+            passed = self._node.traffic(told.link)
+            self._sent_before += passed.sent_entries
+            self._received_before += passed.received_entries
+
     def _page(self, path: str, host: str) -> Page:
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        passing = [self._node.traffic(up.link) for up in self._node.peers.values()]
         figures = replace(
             self._figures,
             cpu_s=usage.ru_utime + usage.ru_stime,
             resident_bytes=_resident_bytes(),
             links=self._listener.link_count,
-            peers=len(self._node.peers),
+            peers=len(passing),
+            entries_sent=self._sent_before + sum(one.sent_entries for one in passing),
+            entries_received=self._received_before + sum(one.received_entries for one in passing),
             disk_trouble=bool(self._node.disk_trouble),
             link_failures=dict(self._listener.failures),
         )

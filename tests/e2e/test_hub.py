@@ -117,14 +117,33 @@ def test_one_joins_and_syncs_over_the_hub_of_headquarters(tmp_path: Path) -> Non
         a.join(hq.invite("--hint", hub.spec))
         assert hub.spec in (a.home / "config.toml").read_text()
         a.send("Amina", TEXTS[0])
-        done: Answer = a.ask("sync", hub.spec)
+        done: Answer = a.ask("sync")  # Where the invitation said.
         assert word(done, "peer") == "Amina"
         assert texts(hq) == [TEXTS[0]]
+        passed = re.findall(r"(?m)^beepmesh_entries_(?:sent|received)_total (\d+)$", hub.page("/metrics")[1])
+        assert len(passed) == 2
+        assert all(int(count) > 0 for count in passed), "the link has ended, and what passed on it still counts"
 
         a.start()  # It dials the hub that the invitation named, though nobody says so now.
         a.send("Amina", TEXTS[1])
         until("the hub has it", lambda: len(texts(hq)) == 2)
         assert a.stop() == 0
+        assert hq.stop() == 0
+
+
+def test_what_stands_between_a_person_and_a_hub_is_named_when_they_ask(tmp_path: Path) -> None:
+    with LoopbackHosts(["hub", "a"]) as hosts:
+        hq, a = Device(hosts, "hub", "Amina", tmp_path / "hub"), Device(hosts, "a", NAMES[0], tmp_path / "a")
+        hq.found("Flood Cell")
+        hub = HubOnLoopback(hq)
+        other = hub.spec.replace(word(hub.ready, "pin"), "0a" * 16)
+        refused = a.call("join", hq.invite(), "--as", NAMES[0], "--no-passphrase", "--via", other, "--timeout", "3s")
+        assert refused.returncode == 1
+        assert "pin-wrong: something with another key answered" in refused.stderr
+        a.join(hq.invite("--hint", hub.spec))
+        refused = a.call("sync", other, "--timeout", "3s")
+        assert refused.returncode == 1
+        assert "pin-wrong: something with another key answered" in refused.stderr
         assert hq.stop() == 0
 
 
