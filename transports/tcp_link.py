@@ -18,6 +18,7 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import cast
 
@@ -203,7 +204,9 @@ class TcpLink(Link, asyncio.Protocol):
         self._end("closed-here")
         self._records.clear()
         if not self._wire.is_closing():
-            self._wire.write_eof()
+            # The other end may have reset the connection a moment ago; the loop has not told us yet, the kernel does.
+            with suppress(OSError):
+                self._wire.write_eof()
             self._wire.resume_reading()
         try:
             with anyio.move_on_after(CLOSE_S_MAX):

@@ -370,10 +370,10 @@ async def discard(link: Link) -> None:
         pass
 
 
-async def by_hand(listener: HubListener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def by_hand(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A WebSocket opened with nothing but a TLS connection."""
     context = client_context(bytes(16))
-    reader, writer = await asyncio.open_connection(*host_port(listener.addresses()[0]), ssl=context)
+    reader, writer = await asyncio.open_connection(*host_port(address), ssl=context)
     writer.write(
         b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -399,8 +399,8 @@ def test_frames_that_are_no_record_end_the_link_and_nobody_elses(frame: bytes, r
     async def main() -> None:
         with anyio.fail_after(20):
             async with hub(discard) as listener:
-                other_reader, other = await by_hand(listener)
-                _, writer = await by_hand(listener)
+                other_reader, other = await by_hand(listener.addresses()[0])
+                _, writer = await by_hand(listener.addresses()[0])
                 writer.write(frame)
                 await counted(listener, reason)
                 await gone(writer)
@@ -419,7 +419,7 @@ def test_one_that_asks_and_never_reads_is_dropped() -> None:
 
         with anyio.fail_after(20):
             async with hub(talk) as listener:
-                _, writer = await by_hand(listener)
+                _, writer = await by_hand(listener.addresses()[0])
                 await counted(listener, "slow-reader")
                 await gone(writer)
 
@@ -437,7 +437,7 @@ def test_a_slow_loris_is_dropped_and_others_are_served() -> None:
                     writer.write(b"\x16\x03")
                 for _, writer in tls:
                     writer.write(b"GET / HT")
-                reader, writer = await by_hand(listener)
+                reader, writer = await by_hand(listener.addresses()[0])
                 writer.write(b"\x82\x81" + bytes(4) + b"r\x89\x81" + bytes(4) + b"p")
                 assert await reader.readexactly(3) == b"\x8a\x01p"
                 await until(lambda: listener.failures["silent"] >= 5)

@@ -206,6 +206,24 @@ def test_a_reset_connection_is_reported_as_one() -> None:
     run(story)
 
 
+def test_closing_a_link_that_was_reset_in_this_very_moment_raises_nothing() -> None:
+    async def story() -> None:
+        arrived = Arrivals()
+        listener = ListenTransport("127.0.0.1", 0)
+        async with anyio.create_task_group() as group:
+            await group.start(listener.serve, arrived)
+            with socket.create_connection(host_port(listener.addresses()[0])) as stranger:
+                stranger.sendall(frame(b"hello"))
+                link = await arrived.next()
+                stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await link.aclose()  # The loop has not run since: it has not heard of the reset.
+            assert link.broken == "closed-here"
+            await arrived.until(lambda: not arrived.living)
+            group.cancel_scope.cancel()
+
+    run(story)
+
+
 class ShortOfDescriptors(socket.socket):
     """A listening socket whose first accepts fail as they do when the process has no file descriptor left."""
 
