@@ -10,7 +10,7 @@ from pathlib import Path
 
 from beepmesh import desk
 from beepmesh.author import BODY_CONTROL, BODY_FEED_CERTIFICATE, decode_control, feed_certificate_fact
-from beepmesh.crypto.certificates import issue_device, issue_feed
+from beepmesh.crypto.certificates import department_code, issue_device, issue_feed
 from beepmesh.crypto.primitives import AgreementKey, SigningKey
 from beepmesh.home import Home
 from beepmesh.messages.entry import Entry, verify_entry
@@ -60,7 +60,12 @@ def member_identity(
         serial=os.urandom(8),
     )
     vouched = issue_feed(
-        registrar, feed_public=feed.public, not_before=now_s, expires=now_s + 90 * 86_400, serial=os.urandom(8)
+        registrar,
+        feed_public=feed.public,
+        not_before=now_s,
+        expires=now_s + 90 * 86_400,
+        serial=os.urandom(8),
+        department=department_code(founder.identity.org, department),
     )
     stranger = found("Elsewhere", name, now_s, os.urandom)
     return replace(

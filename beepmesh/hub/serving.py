@@ -9,19 +9,20 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import anyio
 
 from beepmesh.errors import HomeProblem, Usage
-from beepmesh.events import PeerLeft, Told
 from beepmesh.home import Home
 from beepmesh.hub.certificate import Certificate
 from beepmesh.hub.journal import Journal
 from beepmesh.hub.pages import Figures, page
+from beepmesh.hub.passing import Passing
 from beepmesh.node import Node
+from beepmesh.store.accounting import month_of
 from transports.hub import HubListener
 from transports.link import Transport
 from transports.wss_wire import Page
@@ -54,14 +55,13 @@ class Hub:
             ) from None
         self._certificate = certificate
         self._links = list(links)
-        self._sent_before = self._received_before = 0
-        """Entries that passed on links that have ended."""
+        self._passing = Passing(lambda: self._node.peers, self._node.traffic)
 
     async def serve(self) -> None:
         """Raises HomeProblem where another node runs on this home, OSError where nothing can be listened on."""
         files = _raise_files_limit()
         self._node.listen(self._journal.told)
-        self._node.listen(self._count_ended)
+        self._node.listen(self._passing.told)
 
         async def ready() -> None:
             self._journal.say(
@@ -82,10 +82,15 @@ class Hub:
                 self._journal.say("stopping", links=len(self._node.peers))
 
     async def _sample(self) -> None:
-        """Look at what only the store knows, now and then; say when the disk is in trouble and when it is not."""
+        """Look at what only the store knows, now and then; say when the disk is in trouble and when it is not.
+
+        What was sent since the last look is not in the accounts of a hub that stops: they are ten seconds short then.
+        """
         trouble = ""
         while True:
+            sent = self._passing.take()
             try:
+                await self._node.act(_note_relayed, self._home, sent)
                 entries, stored_bytes, refusals = await self._node.act(_stored, self._home)
                 self._figures = replace(self._figures, entries=entries, stored_bytes=stored_bytes, refusals=refusals)
             except HomeProblem:
@@ -95,27 +100,26 @@ class Hub:
                 self._journal.say("trouble" if trouble else "trouble-over")
             await anyio.sleep(SAMPLE_S)
 
-    def _count_ended(self, told: Told) -> None:
-        if isinstance(told, PeerLeft):
-            passed = self._node.traffic(told.link)
-            self._sent_before += passed.sent_entries
-            self._received_before += passed.received_entries
-
     def _page(self, path: str, host: str) -> Page:
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        passing = [self._node.traffic(up.link) for up in self._node.peers.values()]
+        entries_sent, entries_received = self._passing.entries()
         figures = replace(
             self._figures,
             cpu_s=usage.ru_utime + usage.ru_stime,
             resident_bytes=_resident_bytes(),
             links=self._listener.link_count,
-            peers=len(passing),
-            entries_sent=self._sent_before + sum(one.sent_entries for one in passing),
-            entries_received=self._received_before + sum(one.received_entries for one in passing),
+            peers=len(self._node.peers),
+            entries_sent=entries_sent,
+            entries_received=entries_received,
             disk_trouble=bool(self._node.disk_trouble),
             link_failures=dict(self._listener.failures),
         )
         return page(path, host, figures)
+
+
+def _note_relayed(home: Home, sent: Mapping[bytes, int]) -> None:
+    if sent:
+        home.store.note_relayed(month_of(time.time_ns() // 1_000_000), sent)
 
 
 def _stored(home: Home) -> tuple[int, int, dict[str, int]]:

@@ -11,7 +11,6 @@ A stored byte counts for the whole lifetime that its author asked for, whenever 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
@@ -93,29 +92,3 @@ def added_up(entries: Iterable[Entry], now_ms: int) -> list[Usage]:
         one[1] += size
         one[2] += size * (ttl_seconds(entry.ttl) // HOUR_S)
     return [Usage(*key, *one) for key, one in sums.items()]
-
-
-def write(connection: sqlite3.Connection, sums: Iterable[Usage]) -> None:
-    connection.executemany(
-        "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (feed, month, came) DO UPDATE SET"
-        " entries = usage.entries + excluded.entries, bytes = usage.bytes + excluded.bytes,"
-        " byte_hours = usage.byte_hours + excluded.byte_hours",
-        list(sums),
-    )
-
-
-def read(connection: sqlite3.Connection, month: int) -> list[Usage]:
-    query = "SELECT * FROM usage WHERE (month = ? AND came = 0) OR came = ? ORDER BY feed, month, came"
-    return [Usage(*row) for row in connection.execute(query, (month, month))]
-
-
-def note_relayed(connection: sqlite3.Connection, month: int, sent: Mapping[bytes, int]) -> None:
-    connection.executemany(
-        "INSERT INTO relayed VALUES (?, ?, ?) ON CONFLICT (device, month) DO UPDATE SET"
-        " bytes = relayed.bytes + excluded.bytes",
-        [(device, month, count) for device, count in sent.items()],
-    )
-
-
-def relayed(connection: sqlite3.Connection, month: int) -> dict[bytes, int]:
-    return dict(connection.execute("SELECT device, bytes FROM relayed WHERE month = ? ORDER BY device", (month,)))

@@ -17,8 +17,8 @@ from beepmesh.crypto.primitives import Entropy, SigningKey, sha256
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.messages.lifetimes import LANE_URGENT
-from beepmesh.store import accounting, acquaintances, holding, log, memories, payloads, views
-from beepmesh.store.accounting import Usage
+from beepmesh.store import accounts, acquaintances, holding, log, memories, payloads, views
+from beepmesh.store.accounting import Usage, added_up
 from beepmesh.store.contract import (
     Batch,
     Changes,
@@ -96,7 +96,7 @@ class SqliteStore:
             logs.mend(batch.mended)
             changes = logs.finish()
             if self._keeps_accounts and logs.accepted:
-                accounting.write(connection, accounting.added_up(logs.accepted, now_ms))
+                accounts.write(connection, added_up(logs.accepted, now_ms))
             holding.lighten(connection, logs.purged, 1)
             self._remember(connection, batch, written)
             opened = [Place(*token.log, token.seq) for token in batch.tokens]
@@ -171,15 +171,15 @@ class SqliteStore:
 
     def usage(self, month: int) -> list[Usage]:
         with self._database.reading() as connection:
-            return accounting.read(connection, month)
+            return accounts.read(connection, month)
 
     def note_relayed(self, month: int, sent: Mapping[bytes, int]) -> None:
         with self._database.writing() as connection:
-            accounting.note_relayed(connection, month, sent)
+            accounts.note_relayed(connection, month, sent)
 
     def relayed(self, month: int) -> dict[bytes, int]:
         with self._database.reading() as connection:
-            return accounting.relayed(connection, month)
+            return accounts.relayed(connection, month)
 
     def read(self, log_id: LogId, start: int, stop: int, *, bytes_max: int, with_prev: bool) -> ReadResult:
         with self._database.reading() as connection:

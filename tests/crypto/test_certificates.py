@@ -25,6 +25,7 @@ from beepmesh.crypto.certificates import (
     check_feed,
     check_registrar,
     check_revocation,
+    department_code,
     issue_device,
     issue_feed,
     issue_registrar,
@@ -84,9 +85,14 @@ def device_data(
     )
 
 
-def feed_data(registrar: SigningKey = REGISTRAR) -> bytes:
+def feed_data(registrar: SigningKey = REGISTRAR, department: bytes = b"") -> bytes:
     return issue_feed(
-        registrar, feed_public=FEED.public, not_before=NOW_S, expires=NOW_S + 90 * DAY_S, serial=b"feed-001"
+        registrar,
+        feed_public=FEED.public,
+        not_before=NOW_S,
+        expires=NOW_S + 90 * DAY_S,
+        serial=b"feed-001",
+        department=department,
     )
 
 
@@ -415,6 +421,20 @@ def test_any_signed_claims_are_refused_and_nothing_else_happens(claims: dict[Any
         refused(b"\xd2" + encode([protected, {}, payload, signature]), check)
 
 
+def test_a_feed_certificate_may_name_a_department_by_its_code() -> None:
+    accounts = json.loads((VECTORS / "own" / "accounts.json").read_text())
+    org, code = bytes.fromhex(accounts["org"]), bytes.fromhex(accounts["code"])
+    assert (
+        department_code(org, accounts["department"]) == public_id(b"beepmesh/department/1" + org + b"flood")[:4] == code
+    )
+    assert feed_data(department=code).hex() == accounts["certificate"]
+    assert check_feed(bytes.fromhex(accounts["certificate"]), the_registrar()).department == code
+    assert check_feed(feed_data(), the_registrar()).department == department_code(org, "") == b""
+    assert department_code(org, "flood") == department_code(org, "flood/lower/dir") != department_code(org, "floods")
+    for wrong in (b"abc", b"abcde"):
+        refused(feed_data(department=wrong), "feed")
+
+
 def test_a_published_certificate_is_issued_and_checked_as_written_down() -> None:
     vectors = json.loads((VECTORS / "own" / "certificates.json").read_text())
     root = SigningKey(bytes.fromhex(vectors["root_seed"]))
@@ -423,7 +443,8 @@ def test_a_published_certificate_is_issued_and_checked_as_written_down() -> None
         data = bytes.fromhex(vectors[kind]["certificate"])
         found = dataclasses.asdict(check(data, registrar))
         shown = json.loads(json.dumps(found, default=lambda value: value.hex()))
-        assert shown == {**vectors[kind]["fields"], "data": data.hex()}
+        newer = {"department": ""} if kind == "feed" else {}
+        assert shown == {**newer, **vectors[kind]["fields"], "data": data.hex()}
     signer = SigningKey(bytes.fromhex(vectors["registrar_seed"]))
     fields = vectors["device"]["fields"]
     again = issue_device(

@@ -13,13 +13,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from beepmesh.crypto.certificates import check_device, check_feed, check_revocation
+from beepmesh.crypto.certificates import check_device, check_feed, check_revocation, department_code, public_id
 from beepmesh.crypto.payload import pack
 from beepmesh.crypto.primitives import SigningKey
 from beepmesh.crypto.seal import face_of, hint_key
 from beepmesh.messages.entry import NO_PREV, write
 from beepmesh.messages.entry import pack as pack_entry
 from beepmesh.messages.token import pack_token, token_log, token_of
+from sync.cbor import encode
 from tests.crypto import test_certificates as certified
 from tests.crypto import test_prekeys as published
 from tests.crypto.devices import NOW_S, ORG, Device, device, knowing, seed
@@ -43,6 +44,29 @@ def certificates() -> dict[str, object]:
         "root_public": certified.ROOT.public,
         "registrar_seed": certified.REGISTRAR.seed,
         **cases,
+    }
+
+
+def accounts() -> dict[str, object]:
+    org, path = public_id(certified.ROOT.public), "flood/swat"
+    code = department_code(org, path)
+    payload = encode([1, org, 12 * 2026 + 10, [[b"", 1, 12, 3_456, 829_440], [code, 2, 40, 61_500, 20_664_000]]])
+    return {
+        "about": "Hex. The feed certificate of somebody of a department, signed by the registrar of certificates.json,"
+        " and a usage statement that the device of that file signs.",
+        "org": org,
+        "department": path,
+        "code": code,
+        "certificate": certified.feed_data(department=code),
+        "device_seed": certified.DEVICE.seed,
+        "payload": payload,
+        "statement": encode(
+            [
+                payload,
+                public_id(certified.DEVICE.public),
+                certified.DEVICE.sign(b"beepmesh/usage-statement/1" + payload),
+            ]
+        ),
     }
 
 
@@ -160,6 +184,7 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     for name, vectors in (
         ("certificates", certificates()),
+        ("accounts", accounts()),
         ("prekey", prekey()),
         ("envelopes-3", envelopes()),
         ("payloads", payloads()),
