@@ -28,7 +28,7 @@ from transports.tls import client_context, server_context
 HQ, A, B = "Amina", "Ayesha", "Bilal"
 OVERSIZE: Final = b"\x82\xff" + (2**40).to_bytes(8, "big") + bytes(4)
 DRIPS, GIANTS, ENDLESS = 60, 20, 20
-NAMED_S: Final = 150.0
+NAMED_S: Final = 90.0
 """A node looks every 10 s at what its transports refused; a busy machine may take a few attempts of each."""
 
 
@@ -42,13 +42,14 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def giant(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Opens a WebSocket, and begins a frame of a terabyte."""
+    """Opens a WebSocket, and answers the first words on it with the beginning of a frame of a terabyte."""
     found = re.search(rb"(?i)sec-websocket-key: *(\S+)", await head(reader))
     assert found
     accept = base64.b64encode(hashlib.sha1(found[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     writer.write(
         b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
+    await reader.read(1)
     writer.write(b"\x82\x7f" + (2**40).to_bytes(8, "big"))
     await reader.read()
 
