@@ -17,7 +17,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then command -v $$python; break; fi; done)
 
-.PHONY: help demo test kill histories lint format bench simulate real venv clean
+.PHONY: help demo test kill valley histories lint format bench simulate real venv clean
 
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -31,6 +31,10 @@ test: lint ## lint, then every test
 kill: .venv/ready-dev ## 200 rounds of kill -9 in the middle of sending and syncing, 20 of a hub, six minutes (ROUNDS=50)
 	BEEPMESH_KILL_ROUNDS=$(or $(ROUNDS),200) BEEPMESH_HUB_KILL_ROUNDS=$(or $(ROUNDS),20) \
 		$(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_hub_kill.py
+
+valley: .venv/ready-dev ## 2,000 messages over an uplink of 50 kbit/s that is there for 60 s at a time; needs root and nft
+	BEEPMESH_VALLEY_MESSAGES=2000 BEEPMESH_VALLEY_WINDOW_S=60 BEEPMESH_VALLEY_PAUSE_S=$(or $(PAUSE),240) \
+		$(BIN)/python -m pytest -q -s tests/e2e/test_hub_valley.py
 
 histories: .venv/ready-dev ## 10,000 random histories of three to six nodes, some five minutes
 	BEEPMESH_HISTORIES=10000 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q tests/sync/test_histories.py
