@@ -55,12 +55,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """A PostgreSQL server for all tests of this process, with a database `template` in our newest format."""
     from beepmesh.store.postgres import Address, PostgresDatabase
     from tests.store.clusters import running
 
-    with running(tmp_path_factory.mktemp("cluster") / "data", "fsync = off", "max_connections = 50") as server:
+    with running("fsync = off", "max_connections = 50") as server:
         server.ask("CREATE DATABASE template")
         PostgresDatabase(Address(server.url("template"))).close()
         yield server

@@ -14,8 +14,9 @@ from beepmesh.crypto.primitives import Entropy, SigningKey
 from beepmesh.errors import HomeProblem
 from beepmesh.store import acquaintances
 from beepmesh.store.contract import Batch, Committed, StoreProblem
-from beepmesh.store.database import Columns
+from beepmesh.store.database import Columns, SqliteDatabase
 from beepmesh.store.hearing import hearing
+from beepmesh.store.moving import copy
 from beepmesh.store.postgres import Address, PostgresDatabase
 from beepmesh.store.sqlite import SqliteStore, found
 
@@ -52,6 +53,16 @@ class SharedStore(SqliteStore):
     def hearing(self, call: Callable[[], None]) -> AbstractContextManager[None]:
         """Call, from a thread of its own, soon after any other process has committed."""
         return hearing(self.address, self._postgres.is_own, call)
+
+    def move_in(self, file: SqliteStore, device: bytes, small: Mapping[str, bytes]) -> None:
+        """Take over everything of that store, whose device this is from now on, and put these small things."""
+        source = file.database
+        assert isinstance(source, SqliteDatabase)
+        with self._database.writing() as connection:
+            copy(source, connection)
+            connection.execute("UPDATE beepmesh SET device = ?", (device,))
+            for name, value in small.items():
+                acquaintances.put(connection, self._columns, name, value)
 
     def owner(self) -> bytes | None:
         """The device (16 B) whose home has moved in."""

@@ -72,6 +72,10 @@ class SqliteStore:
         self._numbers_intake = False
 
     @property
+    def database(self) -> Database:
+        return self._database
+
+    @property
     def writable(self) -> bool:
         return self._database.writable
 

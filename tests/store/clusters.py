@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,15 @@ class Cluster:
         hosts.write_text("host all guarded all scram-sha-256\n" + hosts.read_text())
         cluster.configure(*settings)
         return cluster
+
+    def standby(self, folder: Path, name: str) -> Cluster:
+        """A copy of this running one that follows it, not started; `name` is what the primary knows it by."""
+        follower = Cluster(folder, free_port())
+        _own(folder)
+        where = f"host=127.0.0.1 port={self.port} user={OWNER} application_name={name}"
+        follower.run("pg_basebackup", "--pgdata=.", f"--dbname={where}", "--write-recovery-conf", "--checkpoint=fast")
+        follower.configure()
+        return follower
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{OWNER}@127.0.0.1:{self.port}/{database}"
@@ -97,13 +107,23 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path, *settings: str) -> Iterator[Cluster]:
-    cluster = Cluster.made(folder, *settings)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+def room() -> Iterator[Path]:
+    """A folder for clusters, gone afterwards. pytest's own lets in nobody but who runs it, and PostgreSQL's user is not
+    always that."""
+    with tempfile.TemporaryDirectory(prefix="beepmesh-clusters-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@contextmanager
+def running(*settings: str) -> Iterator[Cluster]:
+    with room() as folder:
+        cluster = Cluster.made(folder / "data", *settings)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 def free_port() -> int:
@@ -118,9 +138,7 @@ def _as_owner() -> list[str]:
 
 
 def _own(folder: Path) -> None:
-    """Made, and the server's user's alone; he may pass through the folders above."""
+    """Make it, for the server's user alone."""
     folder.mkdir(mode=0o700)
     if os.geteuid() == 0:
         shutil.chown(folder, OWNER, OWNER)
-        for above in folder.parents[:-2]:
-            above.chmod(above.stat().st_mode | 0o011)
