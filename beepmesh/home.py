@@ -8,7 +8,7 @@ Laws
    entries of a log are written once, and never again with other words: that would be a fork of our own.
 2. Several processes may use one home. What they share goes through the store's transactions; the keystore is changed
    under `keystore.lock` only, and read again first.
-3. A prekey's secret is in the keystore before its bundle is in the log.
+3. A prekey's secret is in the keystore, or where sharing.py keeps the identity, before its bundle is in the log.
 4. A clock behind what headquarters signed is a clock that lost its battery: nothing is dated before that time here.
 """
 

@@ -197,7 +197,7 @@ class PostgresDatabase:
                     self._undo()
                     raise
                 self._drop()
-                if not self._was_done(number):
+                if not self._surely_done(number):
                     raise StoreProblem(
                         "unreachable", self._address.shown, "nothing of this was written", is_undone=True
                     ) from error
@@ -372,6 +372,16 @@ class PostgresDatabase:
         if live is not None and not live.is_closed():
             live.terminate()
             self._run(asyncio.sleep(0))
+
+    def _surely_done(self, number: int) -> bool:
+        try:
+            return self._was_done(number)
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            self._drop()
+            why = "it is not known whether this was written; look before you do it again"
+            raise StoreProblem("unreachable", self._address.shown, why) from error
 
     def _was_done(self, number: int) -> bool:
         """Whether a transaction of ours was done whose COMMIT got no answer.

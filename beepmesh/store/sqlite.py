@@ -1,7 +1,7 @@
 """The store on the disk: `open_store(home, column_key)`. It joins log.py, payloads.py and views.py in transactions.
 
-What it promises stands in contract.py. `column_key` (32 B) comes from the keystore; without it the file shows ids,
-times and sizes, but no name, no text and no address.
+What it promises stands in contract.py; hub_store.py is the same on another database. `column_key` (32 B) comes from the
+keystore; without it the file shows ids, times and sizes, but no name, no text and no address.
 """
 
 from __future__ import annotations

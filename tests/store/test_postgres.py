@@ -154,8 +154,23 @@ def test_a_commit_without_an_answer_is_looked_up_and_never_doubled(
         assert len(store.messages(MessageQuery(direction="out"))) == 1
 
 
-def test_a_server_that_is_gone_is_told_as_unreachable_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "PATIENCE_S", 0.3)
+def test_a_commit_that_cannot_be_looked_up_says_that_it_may_have_been_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running("fsync = off") as cluster, opened(cluster.url()) as store:
+        database = store._postgres
+        database._patience_s = 0.3
+        at_once = database._at_once
+
+        def breaking(sql: str) -> None:
+            if sql.endswith("; COMMIT"):
+                cluster.kill()
+            at_once(sql)
+
+        monkeypatch.setattr(database, "_at_once", breaking)
+        with pytest.raises(StoreProblem, match="not known whether this was written"):
+            put(store, Batch(counts={"seen": 1}))
+
+
+def test_a_server_that_is_gone_is_told_as_unreachable_and_found_again() -> None:
     with running("fsync = off") as cluster, opened(cluster.url()) as store:
         store._postgres._patience_s = 0.3
         put(store, Batch(entries=Author("ana").run(1)))
