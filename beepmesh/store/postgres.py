@@ -35,7 +35,7 @@ from beepmesh.store.problem import ProblemReason, StoreProblem
 CHANNEL: Final = "beepmesh"  # Of NOTIFY: who listens hears of each commit.
 PATIENCE_S: Final = 5.0  # How long a call waits for a server: a stand-by is promoted in less.
 ANSWER_S: Final = 10.0  # For BEGIN and COMMIT, which may wait for other writers and for stand-bys.
-HOST_S: Final = 1.5  # To reach one of the hosts: one that is switched off does not say no.
+HOST_S: Final = 2  # To reach one of the hosts: one that is switched off does not say no.
 PAUSES_S: Final = (0.05, 0.5)  # Between tries, doubled each time.
 ENTRY_BYTES: Final = 400  # An entry's row and its index entries, without the body.
 TOKEN_BYTES: Final = 240  # The same of a delivery token.

@@ -14,8 +14,8 @@ _WORDS: dict[ProblemReason, str] = {
     "damaged": "the store does not read as it should, or the disk fails. Copy the home folder to another disk, then"
     " restore it from a backup or join again.",
     "busy": "another beepmesh has been writing for more than five seconds. Wait for it or stop it, then try again.",
-    "unreachable": "the database does not answer, or cannot be written. It is tried again by itself; look whether the"
-    " server runs, and whether a stand-by is to be promoted.",
+    "unreachable": "the database does not answer, or cannot be written. A running node tries again by itself; look"
+    " whether the server runs, and whether a stand-by is to be promoted.",
 }
 
 

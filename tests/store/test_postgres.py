@@ -104,6 +104,29 @@ def test_one_process_sees_what_another_wrote_and_is_called(database_url: str) ->
         assert changes.states == other.states()
 
 
+def test_who_follows_by_change_numbers_misses_nothing_while_others_commit(database_url: str) -> None:
+    with ExitStack() as stack:
+        reader, *writers = (stack.enter_context(opened(database_url)) for _ in range(4))
+
+        def write_on(store: SharedStore, name: int) -> None:
+            for number in range(40):
+                put(store, Batch(entries=Author(f"{name} {number}").run(1)))
+
+        threads = [threading.Thread(target=write_on, args=(store, name)) for name, store in enumerate(writers)]
+        for thread in threads:
+            thread.start()
+        version, told = 0, dict[LogId, int]()
+        is_over = False
+        while not is_over:
+            is_over = not any(thread.is_alive() for thread in threads)
+            changes = reader.changed_since(version)
+            assert all(version < number <= changes.version for number in changes.numbers.values())
+            version = changes.version
+            told |= changes.numbers
+        assert told == reader.changed_since(0).numbers
+        assert sorted(told.values()) == list(range(1, 121))
+
+
 def test_the_store_is_there_again_after_its_line_broke(database_url: str, cluster: Cluster) -> None:
     with opened(database_url) as store:
         put(store, Batch(entries=Author("ana").run(2)))
