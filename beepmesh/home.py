@@ -8,7 +8,7 @@ Laws
    entries of a log are written once, and never again with other words: that would be a fork of our own.
 2. Several processes may use one home. What they share goes through the store's transactions; the keystore is changed
    under `keystore.lock` only, and read again first.
-3. A prekey's secret is in the keystore before its bundle is in the log.
+3. A prekey's secret is in the keystore, or where sharing.py keeps the identity, before its bundle is in the log.
 4. A clock behind what headquarters signed is a clock that lost its battery: nothing is dated before that time here.
 """
 
@@ -19,13 +19,13 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from beepmesh import locks
+from beepmesh import locks, sharing
 from beepmesh.author import control_draft, feed_certificate_draft
 from beepmesh.config import Config, load
 from beepmesh.crypto.keystore import Keystore, make_names_durable
@@ -47,6 +47,9 @@ from beepmesh.trust.facts import (
 from beepmesh.trust.identity import Identity, found
 from beepmesh.trust.roster import Roster
 from sync.logs import LogId, LogState
+
+if TYPE_CHECKING:
+    from beepmesh.store.hub_store import SharedStore
 
 EARLIEST_MS: Final = 1_767_225_600_000  # 2026-01-01: there was no beepmesh before.
 ACCOUNTANTS: Final = frozenset({"hq", "relay"})
@@ -80,8 +83,12 @@ class Home:
         roster: Roster | None = None,
         alone: bool = False,
         entropy: Entropy = os.urandom,
+        shared: SharedStore | None = None,
     ) -> None:
-        """`roster`: what is known already, besides what the store holds. `alone`: no other process can come here."""
+        """`roster`: what is known already, besides what the store holds. `alone`: no other process can come here.
+
+        `shared`: the store, where processes of other copies of this home use it too (sharing.py).
+        """
         self.path = path
         self.identity = safe.read()
         self.store = store
@@ -94,6 +101,7 @@ class Home:
         self._seen: dict[LogId, LogState] = {}
         self.facts_refused = 0
         self._is_alone = alone
+        self._shared = shared
         self._facts_known = 0
         self._learn_facts()
         self._take_up_role()
@@ -133,8 +141,11 @@ class Home:
         return cls.open(path, passphrase)
 
     @classmethod
-    def open(cls, path: Path, passphrase: str | None = None) -> Home:
-        """Raises HomeProblem for no home, a damaged or an unreadable one, and Locked for its passphrase."""
+    def open(cls, path: Path, passphrase: str | None = None, *, store_url: str | None = None) -> Home:
+        """Raises HomeProblem for no home, a damaged or an unreadable one, and Locked for its passphrase.
+
+        `store_url`: the database where the store is, or is moved now (sharing.py).
+        """
         if not cls.exists(path):
             raise HomeProblem(
                 f"There is no identity in {path}. Make an organisation with `beepmesh org create`, enter one with"
@@ -142,6 +153,8 @@ class Home:
             )
         config = load(path)
         keystore = Keystore.open(path / KEYSTORE_NAME, passphrase)
+        if store_url is not None or sharing.is_shared(path):
+            return cls._open_shared(path, keystore, config, store_url)
         if not (path / STORE_NAME).exists():
             # A new one would begin our logs again: two beginnings are what a thief's copy looks like.
             raise HomeProblem(f"The store {path / STORE_NAME} is missing. Put it back, or join again in a new home.")
@@ -150,6 +163,18 @@ class Home:
         store.limit(config.storage_megabytes * 1_000_000 or None, carried_max)
         try:
             return cls(path, KeystoreSafe(path, keystore, passphrase), store, config)
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def _open_shared(cls, path: Path, keystore: Keystore, config: Config, store_url: str | None) -> Home:
+        identity = Identity.decode(keystore.secrets)
+        store = sharing.open_shared(path, identity, keystore.subkey(_COLUMNS_LABEL), store_url)
+        try:
+            # How large a database may become is its server's to say.
+            store.limit(None, config.storage_carried_megabytes * 1_000_000 or None)
+            return cls(path, sharing.StoreSafe(store), store, config, shared=store)
         except BaseException:
             store.close()
             raise
@@ -234,11 +259,23 @@ class Home:
                 raise HomeProblem(
                     f"A node runs on {self.path} already ({who}). Use it, stop it, or name another home with --home."
                 ) from None
+            if self._shared is not None:
+                stack.enter_context(self._shared.hearing(self._call))
             self._is_alone = True
             try:
                 yield
             finally:
                 self._is_alone = False
+
+    @contextmanager
+    def chores(self) -> Iterator[bool]:
+        """True for the one of all processes of this device that does what the passing of days asks for, with all that
+        the others have written of it known here. Raises StoreProblem."""
+        one: AbstractContextManager[bool] = nullcontext(True) if self._shared is None else self._shared.chores()
+        with one as mine:
+            if mine and self._shared is not None:
+                self._learn_facts()
+            yield mine
 
     def node_process(self) -> int | None:
         """The process of the node that runs on this home, 0 if it left no number; None if none does."""
@@ -254,7 +291,11 @@ class Home:
 
         Nor where this home is that node's own: it knows what it does.
         """
-        if self._is_alone or sys.platform == "win32" or not self.wake_path.exists():
+        if not self._is_alone:
+            self._call()
+
+    def _call(self) -> None:
+        if sys.platform == "win32" or not self.wake_path.exists():
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)

@@ -461,7 +461,7 @@ class Shell:
                 receipts_due,
             )
             for chore in chores:
-                await self._try(chore, self.home, _wall_ms())
+                await self._try(upkeep.in_turn, chore, self.home, _wall_ms())
             await anyio.sleep(UPKEEP_S)
 
     def _count_failures(self) -> None:

@@ -6,6 +6,7 @@ Each may be repeated without harm, and cut off at any moment by a power cut: the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from beepmesh.author import Composed, compose, control_draft, feed_certificate_draft, sealable_devices
@@ -22,6 +23,13 @@ from beepmesh.trust.renewal import renew_own
 RENEWAL_S: Final = 30 * 86_400  # Certificates last 90 d: whoever hears of us every other month keeps us.
 SEALED_MAX: Final = 64  # Entries made in one transaction: at most 0.7 s for which other processes wait.
 _LISTED_ON: Final = "feeds/listed-on"  # The day on which message feeds were listed last.
+
+
+def in_turn(chore: Callable[[Home, int], object], home: Home, now_ms: int) -> None:
+    """Do one of these, unless another process of this device is at it. Raises as it does."""
+    with home.chores() as mine:
+        if mine:
+            chore(home, now_ms)
 
 
 def rotate_prekeys(home: Home, now_ms: int) -> bool:

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Protocol
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.store.clusters import Cluster
 
 # Two test processes share two cores: an example's wall time says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -48,6 +52,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         reason = can_make_hosts()
         if reason is not None:
             pytest.skip(f"needs network namespaces: {reason}")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server for all tests of this process, with a database `template` in our newest format."""
+    from beepmesh.store.postgres import Address, PostgresDatabase
+    from tests.store.clusters import running
+
+    with running("fsync = off", "max_connections = 50") as server:
+        server.ask("CREATE DATABASE template")
+        PostgresDatabase(Address(server.url("template"))).close()
+        yield server
+
+
+_databases = count(1)
+
+
+@pytest.fixture
+def database_url(cluster: Cluster) -> str:
+    """Of a new database in our newest format, in which no store has been yet."""
+    name = f"database{next(_databases)}"
+    cluster.ask(f"CREATE DATABASE {name} TEMPLATE template")
+    return cluster.url(name)
 
 
 class SkipWatch:

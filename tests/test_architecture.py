@@ -39,6 +39,7 @@ KEEPERS: Mapping[str, tuple[str, ...]] = {
     "cryptography": ("beepmesh/crypto/", "tests/crypto/"),
     "zstandard": ("beepmesh/crypto/", "tests/crypto/", "benchmarks/train_dictionary.py"),
     "sqlite3": ("beepmesh/store/", "tests/"),
+    "asyncpg": ("beepmesh/store/",),
     "aiosqlite": (),  # One thread of our own with the standard library's sqlite3 does the same with less.
     "zeroconf": ("transports/", "tests/transports/"),
     "websockets": ("transports/", "tests/transports/", "benchmarks/"),

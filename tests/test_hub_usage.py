@@ -79,9 +79,11 @@ def test_a_code_that_no_known_department_has_is_shown_as_it_is(hub: Home) -> Non
     code = department_code(hub.identity.org, "police")
     names = {row.department for row in month_at(hub, MONTH).rows}
     assert "police" in names
-    statement = signed(hub, cbor.encode([1, hub.identity.org, MONTH, [[b"\x00" * 4, 1, 2, 3, 4], [code, 5, 6, 7, 8]]]))
+    statement = signed(
+        hub, cbor.encode([1, hub.identity.org, MONTH, [[b"\x00" * 4, 1, 2, 3, 4, 5], [code, 5, 6, 7, 8, 9]]])
+    )
     rows = sorted(check(hub, statement).rows)
-    assert rows == sorted([Row("00000000", 1, 2, 3, 4), Row("police", 5, 6, 7, 8)])
+    assert rows == sorted([Row("00000000", 1, 2, 3, 4, 5), Row("police", 5, 6, 7, 8, 9)])
 
 
 def test_a_statement_tells_who_signed_it_to_everybody_of_the_organisation(hub: Home) -> None:
@@ -101,7 +103,7 @@ def test_a_published_statement_is_signed_and_read_as_written_down(hub: Home) -> 
     assert statement == cbor.encode([payload, public_id(device.public), signature])
     code = bytes.fromhex(accounts["code"])
     read = [1, bytes.fromhex(accounts["org"]), month_of_text("2026-11")]
-    assert payload == cbor.encode([*read, [[b"", 1, 12, 3_456, 829_440], [code, 2, 40, 61_500, 20_664_000]]])
+    assert payload == cbor.encode([*read, [[b"", 1, 5, 12, 3_456, 829_440], [code, 2, 33, 40, 61_500, 20_664_000]]])
     with pytest.raises(Refused, match="statement-foreign"):
         check(hub, statement)
 
@@ -119,11 +121,20 @@ def test_a_statement_that_is_none_is_refused_by_name(hub: Home, tmp_path: Path) 
     assert isinstance(fields, list)
     assert reason(cbor.encode([cbor.encode([1, org, MONTH + 1, []]), *fields[1:]])) == "statement-signature"
     assert reason(cbor.encode([payload, bytes(16), fields[2]])) == "statement-signer"
+    police = member(hub, "Police", "police")
+    meet(hub, police, now_ms=NOW_MS)
+    assert reason(signed(police, payload)) == "statement-signer", "no accountant"
     elsewhere = founded(tmp_path / "elsewhere")
     assert reason(signed(elsewhere, month_at(elsewhere, MONTH).payload)) == "statement-foreign"
-    for row in ([b"abcd", 1, 2, 3], [b"abc", 1, 2, 3, 4], [b"abcd", -1, 2, 3, 4], [b"abcd", True, 2, 3, 4], "row"):
+    for row in (
+        [b"abcd", 1, 2, 3, 4],
+        [b"abc", 1, 2, 3, 4, 5],
+        [b"abcd", -1, 2, 3, 4, 5],
+        [b"abcd", True, 2, 3, 4, 5],
+        "row",
+    ):
         assert reason(signed(hub, cbor.encode([1, org, MONTH, [row]]))) == "statement-malformed"
-    twice = [[b"abcd", 1, 2, 3, 4]] * 2
+    twice = [[b"abcd", 1, 2, 3, 4, 5]] * 2
     assert reason(signed(hub, cbor.encode([1, org, MONTH, twice]))) == "statement-malformed"
     for wrong in (b"", b"\xa0", good[:-1], good + b"\x00", cbor.encode([payload, fields[1]]), bytes(2_000_000)):
         assert reason(wrong) == "statement-malformed"

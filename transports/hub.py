@@ -5,6 +5,7 @@ Laws:
 2. With a pin the hub is known by its key alone: a wrong clock, an unknown authority or a name that was changed does not
    keep anybody away from it. Without one, the system's authorities decide.
 3. Nothing is dialled while a link lives; when the network changes under it, the link is asked whether it still does.
+   Nor, once it was met, the same device at another address: several hubs may be one, and those are the spare ones.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 import anyio
@@ -112,8 +113,19 @@ async def dial_hub(
             link.break_off("closed-here")
 
 
+@dataclass(frozen=True, slots=True)
+class _Living:
+    """A link that was dialled and has not ended, and the node whose it is."""
+
+    handler: Welcome
+    link: WssLink
+    ended: anyio.Event
+
+
 class HubTransport:
     """Keeps one link to a hub."""
+
+    _living: ClassVar[list[_Living]] = []
 
     def __init__(self, address: str, chance: random.Random | None = None, patience: Patience = PATIENCE) -> None:
         """Raises ValueError."""
@@ -171,13 +183,24 @@ class HubTransport:
             return
         since = anyio.current_time()
         self._link = link
+        living = _Living(handler, link, anyio.Event())
+        self._living.append(living)
         try:
             await keep(link, handler, self.failures)
         finally:
             self._link = None
+            self._living.remove(living)
+            living.ended.set()
+        await self._while_another_lives(handler, link)
         now = anyio.current_time()
         after = self._backoff.ended if link.peer is not None or now - since >= LIVED_S else self._backoff.failed
         after(now, self._chance.random(), link.retry_after_s)
+
+    async def _while_another_lives(self, handler: Welcome, link: WssLink) -> None:
+        for other in self._living:
+            if link.peer and other.link.peer == link.peer and other.handler == handler:
+                await other.ended.wait()
+                return
 
 
 class HubListener:

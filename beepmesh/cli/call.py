@@ -39,11 +39,14 @@ class Call:
             raise Usage(f"{named} names a user's folder that this machine does not know. Write it out.") from None
         return cls(screen, path.absolute(), PassphraseSource.given(asked.passphrase_file))
 
-    def open(self) -> Home:
-        """The home, with its passphrase asked for where it has one. Raises HomeProblem, Locked, Usage."""
+    def open(self, store_url: str | None = None) -> Home:
+        """The home, with its passphrase asked for where it has one; its store is moved to `store_url` if it is not yet.
+
+        Raises HomeProblem, Locked, Usage.
+        """
         from beepmesh.home import Home
 
-        return self.passphrase.unlocking(lambda passphrase: Home.open(self.path, passphrase))
+        return self.passphrase.unlocking(lambda passphrase: Home.open(self.path, passphrase, store_url=store_url))
 
     @staticmethod
     def now_ms() -> int:

@@ -20,7 +20,9 @@ from transports.tcp import host_port
 DEFAULT_PORT: Final = 443
 
 
-def serve(call: Call, *, listen: str, tls_cert: str | None, tls_key: str | None, links: Sequence[str]) -> None:
+def serve(
+    call: Call, *, listen: str, tls_cert: str | None, tls_key: str | None, links: Sequence[str], store: str | None
+) -> None:
     """Be a hub until SIGTERM or Ctrl-C."""
     if (tls_cert is None) != (tls_key is None):
         raise Usage(
@@ -33,7 +35,7 @@ def serve(call: Call, *, listen: str, tls_cert: str | None, tls_key: str | None,
     except ValueError as error:
         raise Usage(f"--listen is HOST:PORT or PORT, and {error}.") from None
     others = transports_of(links)
-    with call.open() as home:
+    with call.open(store) as home:
         if tls_cert is not None and tls_key is not None:
             used = certificate.given(tls_cert, tls_key)
         else:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from transports.link import Transport
 
 _OUTSIDERS = "somebody without the organisation's keys knocked and was told nothing"
+_STATEMENT = "a usage statement was none of this organisation's, or was changed after it was signed"
 _BROKEN = "a device broke the rules of the exchange and was hung up on"
 _ENTRY = "an entry was not what its author signed, and was not kept"
 _FACT = "a statement about people or keys was false or misplaced, and was not believed"
@@ -93,6 +94,10 @@ WORDS: Final[dict[str, str]] = {
     "ranges-too-many": _BROKEN,
     "record-malformed": _BROKEN,
     "view-malformed": _BROKEN,
+    "statement-malformed": _STATEMENT,
+    "statement-foreign": _STATEMENT,
+    "statement-signer": _STATEMENT,
+    "statement-signature": _STATEMENT,
     "record-unknown": _BROKEN,
     "run-bounds": _BROKEN,
     "vector-empty": _BROKEN,

@@ -17,14 +17,14 @@ from beepmesh.home import ACCOUNTANTS, Home
 from beepmesh.hub.usage import STATEMENT_BYTES_MAX, Checked, Month, Row, check, month_at, signed, total
 from beepmesh.store.accounting import month_of, month_of_text, text_of
 
-HEADS: Final = ("department", "feeds", "entries", "size", "stored")
-CSV_HEADS: Final = ("kind", "department", "month", "feeds", "entries", "bytes", "byte_hours")
+HEADS: Final = ("department", "feeds", "messages", "entries", "size", "stored")
+CSV_HEADS: Final = ("kind", "department", "month", "feeds", "messages", "entries", "bytes", "byte_hours")
 _NONE: Final = "-"
 _FORMULA: Final = ("=", "+", "-", "@", "\t")  # A spreadsheet would reckon with these instead of showing them.
 _WRONG: Final = {
     "statement-malformed": "is no usage statement, or a damaged one",
     "statement-foreign": "is another organisation's",
-    "statement-signer": "was signed by a device that is not known here; take part in a sync first",
+    "statement-signer": "was signed by a device that is not known here as headquarters or a relay, or is revoked",
     "statement-signature": "was changed after it was signed: the signature does not fit",
 }
 
@@ -126,7 +126,14 @@ def _table(call: Call, rows: Sequence[Row]) -> None:
 
 
 def _cells(name: str, row: Row) -> tuple[str, ...]:
-    return name, f"{row.feeds:,}", f"{row.entries:,}", size(row.bytes), f"{size(row.byte_hours // 24)} days"
+    return (
+        name,
+        f"{row.feeds:,}",
+        f"{row.messages:,}",
+        f"{row.entries:,}",
+        size(row.bytes),
+        f"{size(row.byte_hours // 24)} days",
+    )
 
 
 def _shown(department: str) -> str:
@@ -160,9 +167,9 @@ def _csv(month: int, found: Month) -> str:
     for row in found.rows:
         writer.writerow(("usage", _plain(row.department), text_of(month), *row[1:]))
     for late in found.late:
-        writer.writerow(("late", _plain(late.department), text_of(late.month), "", late.entries, late.bytes, ""))
+        writer.writerow(("late", _plain(late.department), text_of(late.month), "", "", late.entries, late.bytes, ""))
     for name, count in found.relayed:
-        writer.writerow(("relayed", _plain(name), text_of(month), "", "", count, ""))
+        writer.writerow(("relayed", _plain(name), text_of(month), "", "", "", count, ""))
     return out.getvalue()
 
 

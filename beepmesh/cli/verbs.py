@@ -314,11 +314,16 @@ VERBS: Final = (
         " whoever comes later. It is a node like others: it reads only what is addressed to it. Without --tls-cert it"
         " makes a certificate of its own at the first start, keeps it in its home and prints its pin, which the others"
         " need. It prints one JSON object a line, without names or texts; /healthz and, from private networks,"
-        " /metrics are answered on the same port. SIGTERM ends it.",
+        " /metrics are answered on the same port. SIGTERM ends it. With --store its home moves into a PostgreSQL"
+        " database for good, and copies of the home folder, made after that, may run as hubs of the same device at"
+        " once, on any machines: other devices name several of them. Name every host of a cluster in the URL: the one"
+        " that can be written is used. Whoever lists processes sees the URL, so leave the password to $PGPASSWORD,"
+        " $PGPASSFILE or a service (?service=NAME).",
         (
             "beepmesh hub",
             "beepmesh hub --listen 0.0.0.0:8443 --link hub:https://second.example.org",
             "beepmesh hub --tls-cert /etc/ssl/hub.pem --tls-key /etc/ssl/hub.key",
+            "beepmesh hub --store postgresql://beepmesh@db1,db2/beepmesh",
         ),
         "hub:serve",
         (
@@ -328,6 +333,7 @@ VERBS: Final = (
             Argument(
                 "--link", "a further link, such as another hub's; may be repeated", "SPEC", many=True, target="links"
             ),
+            Argument("--store", "keep the store in this database, for several hubs at once", "URL"),
         ),
         "On other devices: `beepmesh run hub:https://HOST:PORT#PIN`.",
     ),

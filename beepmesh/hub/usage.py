@@ -4,7 +4,7 @@ A statement is `[payload, device 16, signature 64]` in deterministic CBOR. The s
 `"beepmesh/usage-statement/1" | payload`. The payload names nobody, and is the same byte for byte at any two that got
 the same entries in time:
 
-    payload = [1, organisation 16, month, [[department 4 or empty, feeds, entries, bytes, byte-hours] ...]]
+    payload = [1, organisation 16, month, [[department 4 or empty, feeds, messages, entries, bytes, byte-hours] ...]]
 
 A month is 12 * year + month - 1.
 The departments stand in the order of their codes (crypto/certificates.py), each once. What came too late for its month,
@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from beepmesh.crypto.certificates import DEPARTMENT_CODE_BYTES, ID_BYTES, department_code
 from beepmesh.crypto.primitives import SIGNATURE_BYTES, sha256, verify
 from beepmesh.errors import Refused
-from beepmesh.home import Home
+from beepmesh.home import ACCOUNTANTS, Home
 from beepmesh.store.accounting import IN_TIME
 from sync import cbor
 
@@ -35,6 +35,8 @@ class Row(NamedTuple):
 
     department: str
     feeds: int
+    """Those that wrote to somebody."""
+    messages: int
     entries: int
     bytes: int
     byte_hours: int
@@ -83,7 +85,8 @@ def month_at(home: Home, month: int) -> Month:
     for usage in home.store.usage(month):
         code, is_message = codes.get(usage.feed, (b"", False))
         if usage.came == IN_TIME:
-            _add(sums.setdefault(code, [0, 0, 0, 0]), int(is_message), usage.entries, usage.bytes, usage.byte_hours)
+            writes = int(is_message and usage.messages > 0)
+            _add(sums.setdefault(code, [0] * 5), writes, *usage[3:])
         else:
             _add(late.setdefault((_name(code, names), usage.month), [0, 0]), usage.entries, usage.bytes)
     sent: dict[str, list[int]] = {}
@@ -106,7 +109,10 @@ def signed(home: Home, payload: bytes) -> bytes:
 
 
 def check(home: Home, statement: bytes) -> Checked:
-    """Raises Refused: statement-malformed, statement-foreign, statement-signer, statement-signature."""
+    """Raises Refused: statement-malformed, statement-foreign, statement-signer, statement-signature.
+
+    Who may sign is who keeps accounts, and is not revoked.
+    """
     payload, device, signature = _fields(statement, 3)
     if not (isinstance(payload, bytes) and isinstance(device, bytes) and isinstance(signature, bytes)):
         raise Refused("statement-malformed")
@@ -119,7 +125,7 @@ def check(home: Home, statement: bytes) -> Checked:
     if org != home.identity.org:
         raise Refused("statement-foreign")
     signer = home.roster.device(device)
-    if signer is None:
+    if signer is None or ACCOUNTANTS.isdisjoint(signer.roles) or home.roster.revoked(device) is not None:
         raise Refused("statement-signer")
     if not verify(signer.public, _LABEL + payload, signature):
         raise Refused("statement-signature")
@@ -136,7 +142,7 @@ def digest_of(payload: bytes) -> str:
 
 def total(rows: Iterable[Row]) -> Row:
     """The sums of sums, under no name."""
-    added = [0, 0, 0, 0]
+    added = [0] * 5
     for row in rows:
         _add(added, *row[1:])
     return Row("", *added)
@@ -156,11 +162,11 @@ def _rows(listed: object) -> list[tuple[bytes, list[int]]] | None:
     """None where it is not a list of rows as `month_at` makes it."""
     rows: list[tuple[bytes, list[int]]] = []
     for row in listed if isinstance(listed, list) else [None]:
-        if not isinstance(row, list) or len(row) != 5:
+        if not isinstance(row, list) or len(row) != 6:
             return None
         code, *numbers = row
         counts = [number for number in numbers if type(number) is int and 0 <= number < _NUMBER_END]
-        if not isinstance(code, bytes) or len(code) not in (0, DEPARTMENT_CODE_BYTES) or len(counts) != 4:
+        if not isinstance(code, bytes) or len(code) not in (0, DEPARTMENT_CODE_BYTES) or len(counts) != 5:
             return None
         if rows and code <= rows[-1][0]:
             return None

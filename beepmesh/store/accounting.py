@@ -31,6 +31,8 @@ class Usage(NamedTuple):
     feed: bytes
     month: int
     came: int
+    messages: int
+    """Of the entries, those that are sealed to somebody."""
     entries: int
     bytes: int
     byte_hours: int
@@ -86,9 +88,10 @@ def added_up(entries: Iterable[Entry], now_ms: int) -> list[Usage]:
     """The sums of entries that come now."""
     sums: dict[tuple[bytes, int, int], list[int]] = {}
     for entry in entries:
-        one = sums.setdefault((entry.feed, *counts_for(entry.time_ms, now_ms)), [0, 0, 0])
+        one = sums.setdefault((entry.feed, *counts_for(entry.time_ms, now_ms)), [0, 0, 0, 0])
         size = HEADER_BYTES + len(entry.hints) + entry.body_bytes
-        one[0] += 1
-        one[1] += size
-        one[2] += size * (ttl_seconds(entry.ttl) // HOUR_S)
+        one[0] += bool(entry.hints)
+        one[1] += 1
+        one[2] += size
+        one[3] += size * (ttl_seconds(entry.ttl) // HOUR_S)
     return [Usage(*key, *one) for key, one in sums.items()]

@@ -5,10 +5,10 @@ Every function runs inside the transaction of the connection it is given.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 
 from beepmesh.store import holding
+from beepmesh.store.connection import Connection
 from beepmesh.store.contract import Count, Invitation, Issued, Peer, Place
 from beepmesh.store.database import Columns
 from beepmesh.store.spans import decode_spans, encode_spans
@@ -19,9 +19,9 @@ from sync.ranges import Ranges
 _SEALED_BYTES_MAX = 4_096  # Addresses and ids; nothing here comes from outside unbounded.
 
 
-def note_pending(connection: sqlite3.Connection, added: Iterable[Place], removed: Iterable[Place]) -> None:
+def note_pending(connection: Connection, added: Iterable[Place], removed: Iterable[Place]) -> None:
     connection.executemany(
-        "INSERT OR IGNORE INTO pending (feed, lane, seq) VALUES (?, ?, ?)",
+        "INSERT INTO pending (feed, lane, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         [(place.feed, place.lane, place.seq) for place in added],
     )
     connection.executemany(
@@ -30,7 +30,7 @@ def note_pending(connection: sqlite3.Connection, added: Iterable[Place], removed
     )
 
 
-def unopened(connection: sqlite3.Connection) -> list[Place]:
+def unopened(connection: Connection) -> list[Place]:
     found = connection.execute(
         "SELECT pending.feed, pending.lane, pending.seq FROM pending"
         " JOIN logs ON logs.feed = pending.feed AND logs.lane = pending.lane"
@@ -41,7 +41,7 @@ def unopened(connection: sqlite3.Connection) -> list[Place]:
 
 
 def note_settled(
-    connection: sqlite3.Connection, device: bytes, log: LogId, settled: Ranges, own: Collection[bytes]
+    connection: Connection, device: bytes, log: LogId, settled: Ranges, own: Collection[bytes]
 ) -> list[Place]:
     """What a device says it has; the held entries to which that makes a difference."""
     if log.feed not in own:
@@ -50,21 +50,29 @@ def note_settled(
         query = "SELECT settled FROM peer_settled WHERE device = ? AND feed = ? AND lane = ?"
         row: tuple[bytes] | None = connection.execute(query, (device, *log)).fetchone()
         before = Ranges() if row is None else decode_spans(row[0])
-    connection.execute("INSERT OR REPLACE INTO peer_settled VALUES (?, ?, ?, ?)", (device, *log, encode_spans(settled)))
+    connection.execute(
+        "INSERT INTO peer_settled VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (device, feed, lane) DO UPDATE SET settled = excluded.settled",
+        (device, *log, encode_spans(settled)),
+    )
     return holding.bulk_among(connection, log, settled.minus(before).union(before.minus(settled)))
 
 
-def peer_settled(connection: sqlite3.Connection, device: bytes) -> dict[LogId, Ranges]:
+def peer_settled(connection: Connection, device: bytes) -> dict[LogId, Ranges]:
     found = connection.execute("SELECT feed, lane, settled FROM peer_settled WHERE device = ?", (device,))
     return {LogId(feed, lane): decode_spans(spans) for feed, lane, spans in found}
 
 
-def put_peer(connection: sqlite3.Connection, columns: Columns, peer: Peer) -> None:
+def put_peer(connection: Connection, columns: Columns, peer: Peer) -> None:
     sealed = columns.seal("peers", peer.device, cbor.encode([peer.transport, peer.address]))
-    connection.execute("INSERT OR REPLACE INTO peers VALUES (?, ?, ?)", (peer.device, peer.last_seen_ms, sealed))
+    connection.execute(
+        "INSERT INTO peers VALUES (?, ?, ?)"
+        " ON CONFLICT (device) DO UPDATE SET last_seen_ms = excluded.last_seen_ms, sealed = excluded.sealed",
+        (peer.device, peer.last_seen_ms, sealed),
+    )
 
 
-def peers(connection: sqlite3.Connection, columns: Columns) -> list[Peer]:
+def peers(connection: Connection, columns: Columns) -> list[Peer]:
     found: list[Peer] = []
     query = "SELECT device, last_seen_ms, sealed FROM peers ORDER BY last_seen_ms DESC, device"
     for device, last_seen_ms, sealed in connection.execute(query):
@@ -75,15 +83,15 @@ def peers(connection: sqlite3.Connection, columns: Columns) -> list[Peer]:
     return found
 
 
-def put_invitation(connection: sqlite3.Connection, columns: Columns, invitation: Invitation) -> None:
+def put_invitation(connection: Connection, columns: Columns, invitation: Invitation) -> None:
     sealed = columns.seal("invitations", invitation.id, invitation.data)
     connection.execute(
-        "INSERT OR IGNORE INTO invitations VALUES (?, ?, ?, ?)",
+        "INSERT INTO invitations VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (invitation.id, invitation.expires_ms, invitation.burnt_ms, sealed),
     )
 
 
-def invitations(connection: sqlite3.Connection, columns: Columns) -> list[Invitation]:
+def invitations(connection: Connection, columns: Columns) -> list[Invitation]:
     query = "SELECT id, sealed, expires_ms, burnt_ms FROM invitations ORDER BY expires_ms, id"
     return [
         Invitation(number, columns.open("invitations", number, sealed), expires_ms, burnt_ms)
@@ -91,18 +99,18 @@ def invitations(connection: sqlite3.Connection, columns: Columns) -> list[Invita
     ]
 
 
-def burn(connection: sqlite3.Connection, invitation_id: bytes, now_ms: int) -> bool:
+def burn(connection: Connection, invitation_id: bytes, now_ms: int) -> bool:
     query = "UPDATE invitations SET burnt_ms = ? WHERE id = ? AND burnt_ms IS NULL"
     return connection.execute(query, (now_ms, invitation_id)).rowcount == 1
 
 
-def put_issued(connection: sqlite3.Connection, columns: Columns, issued: Issued) -> None:
+def put_issued(connection: Connection, columns: Columns, issued: Issued) -> None:
     (number,) = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM issued").fetchone()
     plain = cbor.encode([issued.device, issued.feed, issued.serial, issued.at_ms])
     connection.execute("INSERT INTO issued VALUES (?, ?)", (number, columns.seal("issued", b"%d" % number, plain)))
 
 
-def issued(connection: sqlite3.Connection, columns: Columns) -> list[Issued]:
+def issued(connection: Connection, columns: Columns) -> list[Issued]:
     found: list[Issued] = []
     for number, sealed in connection.execute("SELECT number, sealed FROM issued ORDER BY number"):
         device, feed, serial, at_ms = _fields(columns.open("issued", b"%d" % number, sealed))
@@ -114,27 +122,29 @@ def issued(connection: sqlite3.Connection, columns: Columns) -> list[Issued]:
     return found
 
 
-def count(connection: sqlite3.Connection, more: Mapping[str, int], now_ms: int) -> None:
+def count(connection: Connection, more: Mapping[str, int], now_ms: int) -> None:
     connection.executemany(
         "INSERT INTO counts VALUES (?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms",
+        " ON CONFLICT (name) DO UPDATE SET count = counts.count + excluded.count, last_ms = excluded.last_ms",
         [(name, added, now_ms) for name, added in more.items() if added > 0],
     )
 
 
-def counts(connection: sqlite3.Connection) -> dict[str, Count]:
+def counts(connection: Connection) -> dict[str, Count]:
     found = connection.execute("SELECT name, count, last_ms FROM counts ORDER BY name")
     return {name: Count(number, last_ms) for name, number, last_ms in found}
 
 
-def get(connection: sqlite3.Connection, columns: Columns, name: str) -> bytes | None:
+def get(connection: Connection, columns: Columns, name: str) -> bytes | None:
     row: tuple[bytes] | None = connection.execute("SELECT sealed FROM blobs WHERE name = ?", (name,)).fetchone()
     return None if row is None else columns.open("blobs", name.encode(), row[0])
 
 
-def put(connection: sqlite3.Connection, columns: Columns, name: str, value: bytes) -> None:
+def put(connection: Connection, columns: Columns, name: str, value: bytes) -> None:
     sealed = columns.seal("blobs", name.encode(), value)
-    connection.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?)", (name, sealed))
+    connection.execute(
+        "INSERT INTO blobs VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed", (name, sealed)
+    )
 
 
 def _fields(plain: bytes) -> list[object]:

@@ -1,4 +1,4 @@
-"""What a store promises, and the words it is spoken to in. Two stores keep the promise: memory.py and the SQLite one.
+"""What a store promises, and the words it is spoken to in. Memory, SQLite and PostgreSQL keep the promise.
 
 Law 1: a commit is all or nothing, and durable when it returns. Whatever it raises, everything is as it was.
 Law 2: entries, facts, payloads, the outbox and the sealings are truth. Messages and receipts are views of them:

@@ -22,6 +22,7 @@ from typing import Final
 
 from beepmesh.crypto.primitives import CryptoFailure, Entropy, sealed_column_open, sealed_column_seal
 from beepmesh.errors import HomeProblem
+from beepmesh.store.connection import Connection
 from beepmesh.store.problem import ProblemReason, StoreProblem
 
 MEMORY: Final = Path(":memory:")
@@ -81,7 +82,7 @@ def statements(script: str) -> Sequence[str]:
     return tuple(found)
 
 
-class Database:
+class SqliteDatabase:
     """One connection. Reads inside `reading()` see one moment; writes happen inside `writing()`."""
 
     def __init__(self, path: Path, scripts: Sequence[str] | None = None, *, statements: int = STATEMENTS) -> None:
@@ -167,6 +168,14 @@ class Database:
             return _number(self.connection, "PRAGMA page_count") * _number(self.connection, "PRAGMA page_size")
         paths = (self.path, Path(f"{self.path}-wal"))
         return sum(path.stat().st_size for path in paths if path.exists())
+
+    def used_bytes(self, connection: Connection) -> int:
+        """Of the file, without what is free in it."""
+        pages, free, page_bytes = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        used: int = (pages - free) * page_bytes
+        return used
 
     def _version(self) -> int:
         with self.told():

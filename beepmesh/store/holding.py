@@ -6,8 +6,7 @@ full disk looks at an entry that stays. Every function runs inside the transacti
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from beepmesh.crypto.seal import CROWD_END, crowd_of_body
@@ -15,6 +14,7 @@ from beepmesh.messages.lifetimes import BULK, LANE_FILES, LANE_LATER, LANE_URGEN
 from beepmesh.messages.token import TOKEN_PACKED_BYTES
 from beepmesh.policy import EXPIRED, KEPT, NEVER_MS, OTHERS_BULK, TOKENS, HoldingClock, keep_rank
 from beepmesh.store import tokens
+from beepmesh.store.connection import Connection
 from beepmesh.store.contract import EVICTED_BYTES_MAX, PACKED_BYTES_MIN, PERISHABLE_FACT, Place, Worth
 from beepmesh.store.spans import decode_spans
 from sync.logs import LogId
@@ -27,7 +27,7 @@ Went = tokens.Went
 _DELETE_ENTRY = "DELETE FROM entries WHERE key = ?"
 
 
-def clock_at(connection: sqlite3.Connection, now_ms: int) -> HoldingClock:
+def clock_at(connection: Connection, now_ms: int) -> HoldingClock:
     """What the holding clock would say now; it is started if it was not."""
     clock = _clock(connection)
     if clock is None:
@@ -36,7 +36,7 @@ def clock_at(connection: sqlite3.Connection, now_ms: int) -> HoldingClock:
     return clock.at(now_ms)
 
 
-def expire(connection: sqlite3.Connection, now_ms: int) -> int:
+def expire(connection: Connection, now_ms: int) -> int:
     """Move the clock on and erase what has outlived its time."""
     clock = clock_at(connection, now_ms)
     _set_clock(connection, clock)
@@ -51,7 +51,7 @@ def expire(connection: sqlite3.Connection, now_ms: int) -> int:
     return len(found)
 
 
-def rank_again(connection: sqlite3.Connection, places: Iterable[Place], own: Collection[bytes]) -> None:
+def rank_again(connection: Connection, places: Iterable[Place], own: Collection[bytes]) -> None:
     """Something may have been learned about these entries, held or not. `own`: the feeds that we write."""
     carried: dict[LogId, Ranges] = {}
     for place in places:
@@ -80,7 +80,7 @@ def rank_again(connection: sqlite3.Connection, places: Iterable[Place], own: Col
             connection.execute("UPDATE entries SET expires_ms = ? WHERE key = ?", (NEVER_MS, key))
 
 
-def known_before(connection: sqlite3.Connection, log: LogId, first: int, last: int) -> list[Place]:
+def known_before(connection: Connection, log: LogId, first: int, last: int) -> list[Place]:
     """Of the entries first to last, those about which something was written before they came."""
     span = (*log, first, last)
     seqs = connection.execute("SELECT seq FROM pending WHERE feed = ? AND lane = ? AND seq BETWEEN ? AND ?", span)
@@ -93,28 +93,19 @@ def known_before(connection: sqlite3.Connection, log: LogId, first: int, last: i
     return [Place(*log, seq) for seq in found]
 
 
-def bulk_among(connection: sqlite3.Connection, log: LogId, seqs: Ranges) -> list[Place]:
+def bulk_among(connection: Connection, log: LogId, seqs: Ranges) -> list[Place]:
     """The held bulk entries of an own log that are among these: it matters to them whether a peer has them."""
     anyhow = log.lane in (LANE_LATER, LANE_FILES)
     return [
         Place(*log, seq)
         for start, stop in seqs.spans
         for (seq,) in connection.execute(
-            "SELECT entries.key & 0xffffffff FROM logs JOIN entries"
+            "SELECT entries.key & 4294967295 FROM logs JOIN entries"
             " ON entries.key BETWEEN logs.id << 32 | ? AND logs.id << 32 | ?"
             " WHERE feed = ? AND lane = ? AND (? OR priority = ?)",
             (start, stop - 1, *log, anyhow, BULK),
         )
     ]
-
-
-def used_bytes(connection: sqlite3.Connection) -> int:
-    """Of the file, without what is free in it."""
-    pages, free, page_bytes = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-    )
-    used: int = (pages - free) * page_bytes
-    return used
 
 
 class Limits(NamedTuple):
@@ -124,10 +115,16 @@ class Limits(NamedTuple):
     carried: int | None = None
 
 
-def evict(connection: sqlite3.Connection, limits: Limits, own: Collection[bytes], worth: Worth | None) -> int:
-    """Give up entries until the file is within its limit, or nothing is left that may go; returns how many."""
+def evict(
+    connection: Connection,
+    limits: Limits,
+    own: Collection[bytes],
+    worth: Worth | None,
+    used_bytes: Callable[[Connection], int],
+) -> int:
+    """Give up entries until what is used is within its limit, or nothing is left that may go; returns how many."""
     count = freed = 0
-    while freed < EVICTED_BYTES_MAX and (excess := _excess(connection, limits, own)) > 0:
+    while freed < EVICTED_BYTES_MAX and (excess := _excess(connection, limits, own, used_bytes)) > 0:
         delete, victims = _victims(connection, excess, own, worth)
         if not victims:
             break
@@ -138,22 +135,24 @@ def evict(connection: sqlite3.Connection, limits: Limits, own: Collection[bytes]
     return count
 
 
-def carried_bytes(connection: sqlite3.Connection, own: Collection[bytes]) -> int:
+def carried_bytes(connection: Connection, own: Collection[bytes]) -> int:
     """The bytes of the bodies that are still here of other feeds than these."""
-    query = "SELECT coalesce(sum(body_bytes), 0) FROM logs"
+    query = "SELECT CAST(coalesce(sum(body_bytes), 0) AS BIGINT) FROM logs"
     (total,) = connection.execute(query).fetchone()
     ours = (connection.execute(f"{query} WHERE feed = ?", (feed,)).fetchone() for feed in own)
     carried: int = total - sum(body_bytes for (body_bytes,) in ours)
     return carried
 
 
-def _excess(connection: sqlite3.Connection, limits: Limits, own: Collection[bytes]) -> int:
+def _excess(
+    connection: Connection, limits: Limits, own: Collection[bytes], used_bytes: Callable[[Connection], int]
+) -> int:
     used = 0 if limits.used is None else used_bytes(connection) - limits.used
     return max(used, 0 if limits.carried is None else carried_bytes(connection, own) - limits.carried)
 
 
 def _victims(
-    connection: sqlite3.Connection, excess: int, own: Collection[bytes], worth: Worth | None
+    connection: Connection, excess: int, own: Collection[bytes], worth: Worth | None
 ) -> tuple[str, list[Went]]:
     """The next to go, at most _VICTIMS_MAX, and how."""
     clock = _clock(connection)
@@ -168,7 +167,7 @@ def _victims(
     return _DELETE_ENTRY, _entries_below(connection, KEPT, excess, own)
 
 
-def _least_worth(connection: sqlite3.Connection, excess: int, worth: Worth) -> list[Went]:
+def _least_worth(connection: Connection, excess: int, worth: Worth) -> list[Went]:
     found = connection.execute(
         "SELECT entries.key, feed, entries.body_bytes, substr(body, 1, ?)"
         " FROM entries JOIN logs ON logs.id = entries.key >> 32"
@@ -188,7 +187,7 @@ def _least_worth(connection: sqlite3.Connection, excess: int, worth: Worth) -> l
     return victims
 
 
-def _entries_below(connection: sqlite3.Connection, rank: int, excess: int, own: Collection[bytes]) -> list[Went]:
+def _entries_below(connection: Connection, rank: int, excess: int, own: Collection[bytes]) -> list[Went]:
     """Not the newest of an own log: the next one is linked to it."""
     newest = {
         number << 32 | decode_spans(settled).top - 1
@@ -198,8 +197,8 @@ def _entries_below(connection: sqlite3.Connection, rank: int, excess: int, own: 
     }
     found = connection.execute(
         "SELECT key, length(hints), CASE WHEN body IS NULL THEN 0 ELSE body_bytes END"
-        " FROM entries WHERE rank < ? ORDER BY rank, expires_ms, key",
-        (rank,),
+        " FROM entries WHERE rank < ? ORDER BY rank, expires_ms, key LIMIT ?",
+        (rank, _VICTIMS_MAX + len(newest)),
     )
     victims: list[Went] = []
     for key, hints_bytes, body_bytes in found:
@@ -208,11 +207,10 @@ def _entries_below(connection: sqlite3.Connection, rank: int, excess: int, own: 
             excess -= PACKED_BYTES_MIN + hints_bytes + body_bytes
         if excess <= 0 or len(victims) == _VICTIMS_MAX:
             break
-    found.close()
     return victims
 
 
-def lighten(connection: sqlite3.Connection, went: Iterable[Went], rows: int) -> None:
+def lighten(connection: Connection, went: Iterable[Went], rows: int) -> None:
     """Their logs hold so many rows each and their bodies' bytes less."""
     freed: dict[int, tuple[int, int]] = {}
     for key, body_bytes in went:
@@ -224,7 +222,7 @@ def lighten(connection: sqlite3.Connection, went: Iterable[Went], rows: int) -> 
     )
 
 
-def _fact_kind(connection: sqlite3.Connection, place: Place) -> int | None:
+def _fact_kind(connection: Connection, place: Place) -> int | None:
     if place.lane != LANE_URGENT:
         return None
     row: tuple[int] | None = connection.execute(
@@ -233,12 +231,12 @@ def _fact_kind(connection: sqlite3.Connection, place: Place) -> int | None:
     return None if row is None else row[0]
 
 
-def _is_pending(connection: sqlite3.Connection, place: Place) -> bool:
+def _is_pending(connection: Connection, place: Place) -> bool:
     query = "SELECT 1 FROM pending WHERE feed = ? AND lane = ? AND seq = ?"
     return connection.execute(query, (place.feed, place.lane, place.seq)).fetchone() is not None
 
 
-def _carried(connection: sqlite3.Connection, log: LogId) -> Ranges:
+def _carried(connection: Connection, log: LogId) -> Ranges:
     """What of an own log some peer has settled."""
     said = connection.execute("SELECT settled FROM peer_settled WHERE feed = ? AND lane = ?", log)
     carried = Ranges()
@@ -247,10 +245,10 @@ def _carried(connection: sqlite3.Connection, log: LogId) -> Ranges:
     return carried
 
 
-def _clock(connection: sqlite3.Connection) -> HoldingClock | None:
+def _clock(connection: Connection) -> HoldingClock | None:
     row = connection.execute("SELECT holding_ms, seen_ms, latest_ms, latest_holding_ms FROM this").fetchone()
     return None if row[0] is None else HoldingClock(*row)
 
 
-def _set_clock(connection: sqlite3.Connection, clock: HoldingClock) -> None:
+def _set_clock(connection: Connection, clock: HoldingClock) -> None:
     connection.execute("UPDATE this SET holding_ms = ?, seen_ms = ?, latest_ms = ?, latest_holding_ms = ?", clock)

@@ -6,7 +6,6 @@ Every function runs inside the transaction of the connection it is given.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +16,8 @@ from beepmesh.messages.token import Token, token_log
 from beepmesh.policy import ends_ms, keep_rank
 from beepmesh.store import holding, memories
 from beepmesh.store import tokens as deliveries
-from beepmesh.store.contract import Changes, Fork, Place, ReadResult, packed_bytes
+from beepmesh.store.connection import Connection
+from beepmesh.store.contract import PACKED_BYTES_MIN, Changes, Fork, Place, ReadResult, packed_bytes
 from beepmesh.store.spans import decode_spans, encode_spans
 from sync import cbor
 from sync.logs import LogId, LogState
@@ -54,7 +54,7 @@ class _LogRow:
 class LogWriter:
     """The logs that one transaction touches. `finish` writes their rows and says how they are now."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     now_ms: int
     own: Collection[bytes]
     """The feeds that we write."""
@@ -96,7 +96,7 @@ class LogWriter:
 
     def prove(self, places: Iterable[Place]) -> None:
         self.connection.executemany(
-            "UPDATE entries SET proved = 1 WHERE key = (SELECT id FROM logs WHERE feed = ? AND lane = ?) << 32 | ?",
+            "UPDATE entries SET proved = TRUE WHERE key = (SELECT id FROM logs WHERE feed = ? AND lane = ?) << 32 | ?",
             [(place.feed, place.lane, place.seq) for place in places],
         )
 
@@ -105,7 +105,7 @@ class LogWriter:
             held = entry_at(self.connection, entry.log, entry.seq)
             if held is not None and held.id == entry.id:
                 self.connection.execute(
-                    "UPDATE entries SET signature = ?, proved = 1 WHERE NOT proved"
+                    "UPDATE entries SET signature = ?, proved = TRUE WHERE NOT proved"
                     " AND key = (SELECT id FROM logs WHERE feed = ? AND lane = ?) << 32 | ?",
                     (entry.signature, *entry.log, entry.seq),
                 )
@@ -118,7 +118,7 @@ class LogWriter:
     def freeze(self, fork: Fork) -> None:
         first = fork.first
         fresh = self.connection.execute(
-            "INSERT OR IGNORE INTO forks (feed, lane, seq, proof) VALUES (?, ?, ?, ?)",
+            "INSERT INTO forks (feed, lane, seq, proof) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (first.feed, first.lane, first.seq, _encode_fork(fork)),
         )
         if fresh.rowcount:
@@ -156,9 +156,12 @@ class LogWriter:
             )
             found = self.connection.execute(query, log).fetchone()
             if found is None:
-                made = self.connection.execute("INSERT INTO logs VALUES (NULL, ?, ?, x'', x'', 0, 0, 0, 0)", log)
-                assert made.lastrowid is not None
-                row = _LogRow(made.lastrowid, Ranges(), b"", False, 0, 0)
+                made = self.connection.execute(
+                    "INSERT INTO logs (feed, lane, settled, tip, frozen, changed, entries, body_bytes)"
+                    " VALUES (?, ?, ?, ?, FALSE, 0, 0, 0) RETURNING id",
+                    (*log, b"", b""),
+                )
+                row = _LogRow(made.fetchone()[0], Ranges(), b"", False, 0, 0)
             else:
                 number, settled, tip, frozen, count, body_bytes, since = found
                 row = _LogRow(number, decode_spans(settled), tip, bool(frozen), count, body_bytes, since, settled)
@@ -271,13 +274,13 @@ class LogWriter:
             row.tip = b""
 
 
-def changes(connection: sqlite3.Connection, after: int) -> Changes:
+def changes(connection: Connection, after: int) -> Changes:
     """The logs with a greater number. Much of starting up is this, so many logs of one length share one Ranges."""
     states: dict[LogId, LogState] = {}
     numbers: dict[LogId, int] = {}
     known: dict[bytes, Ranges] = {}
     found = connection.execute(
-        "SELECT feed, lane, settled, tip, changed FROM logs WHERE changed > ? AND settled != x'' ORDER BY changed",
+        "SELECT feed, lane, settled, tip, changed FROM logs WHERE changed > ? AND length(settled) > 0 ORDER BY changed",
         (after,),
     )
     for feed, lane, spans, tip, number in found:
@@ -290,33 +293,32 @@ def changes(connection: sqlite3.Connection, after: int) -> Changes:
     return Changes(memories.newest_change(connection), states, numbers)
 
 
-def frozen(connection: sqlite3.Connection) -> set[LogId]:
+def frozen(connection: Connection) -> set[LogId]:
     return {LogId(feed, lane) for feed, lane in connection.execute("SELECT feed, lane FROM logs WHERE frozen")}
 
 
-def forks(connection: sqlite3.Connection) -> list[Fork]:
+def forks(connection: Connection) -> list[Fork]:
     return [_decode_fork(proof) for (proof,) in connection.execute("SELECT proof FROM forks ORDER BY number")]
 
 
-def entry_at(connection: sqlite3.Connection, log: LogId, seq: int) -> Entry | None:
+def entry_at(connection: Connection, log: LogId, seq: int) -> Entry | None:
     row: tuple[int] | None = connection.execute("SELECT id FROM logs WHERE feed = ? AND lane = ?", log).fetchone()
     return None if row is None else _entry_of(connection, log, row[0], seq)
 
 
-def read(
-    connection: sqlite3.Connection, log: LogId, start: int, stop: int, bytes_max: int, *, with_prev: bool
-) -> ReadResult:
+def read(connection: Connection, log: LogId, start: int, stop: int, bytes_max: int, *, with_prev: bool) -> ReadResult:
     query = "SELECT id, settled, entries FROM logs WHERE feed = ? AND lane = ?"
     row: tuple[int, bytes, int] | None = connection.execute(query, log).fetchone()
     if row is None or start >= stop:
         return ReadResult(None, (), Ranges())
     number, spans, held = row
     first, last = number << 32 | start, number << 32 | min(stop, 2**32) - 1
+    most = bytes_max // PACKED_BYTES_MIN + 1
     told = deliveries.seqs_told(connection, log, start, stop)
     entries: list[Entry] = []
     proved: list[bytes] = []
     size = 0
-    for found in connection.execute(f"{_ENTRY} WHERE key BETWEEN ? AND ? ORDER BY key", (first, last)):
+    for found in connection.execute(f"{_ENTRY} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?", (first, last, most)):
         entry = _entry(log, found)
         size += packed_bytes(entry)
         if entry.seq != start + len(entries) or entry.seq in told or (entries and size > bytes_max):
@@ -329,9 +331,9 @@ def read(
     gone = told.intersect(asked)
     if settled.count != held:
         keys = connection.execute(
-            "SELECT key FROM entries WHERE key BETWEEN ?1 AND ?2"
-            " UNION ALL SELECT key FROM tokens WHERE key BETWEEN ?1 AND ?2",
-            (first, last),
+            "SELECT key FROM entries WHERE key BETWEEN ? AND ?"
+            " UNION ALL SELECT key FROM tokens WHERE key BETWEEN ? AND ?",
+            (first, last, first, last),
         )
         here = Ranges.of(*_spans(key & 0xFFFFFFFF for (key,) in keys))
         gone = gone.union(settled.intersect(asked).minus(here))
@@ -347,10 +349,10 @@ def read(
     )
 
 
-def crowds(connection: sqlite3.Connection, log: LogId, start: int, stop: int) -> dict[int, int]:
+def crowds(connection: Connection, log: LogId, start: int, stop: int) -> dict[int, int]:
     """Reads the beginning of each body only."""
     found = connection.execute(
-        "SELECT entries.key & 0xffffffff, substr(body, 1, ?) FROM logs JOIN entries"
+        "SELECT entries.key & 4294967295, substr(body, 1, ?) FROM logs JOIN entries"
         " ON entries.key BETWEEN logs.id << 32 | ? AND logs.id << 32 | ?"
         " WHERE feed = ? AND lane = ? AND body IS NOT NULL",
         (CROWD_END, start, stop - 1, *log),
@@ -358,9 +360,12 @@ def crowds(connection: sqlite3.Connection, log: LogId, start: int, stop: int) ->
     return {seq: int.from_bytes(crowd) for seq, body in found if (crowd := crowd_of_body(body))}
 
 
-def size(connection: sqlite3.Connection) -> tuple[int, int]:
+def size(connection: Connection) -> tuple[int, int]:
     """How many entries are held, and the bytes of the bodies that are still here."""
-    query = "SELECT coalesce(sum(entries), 0) - (SELECT count(*) FROM tokens), coalesce(sum(body_bytes), 0) FROM logs"
+    query = (
+        "SELECT CAST(coalesce(sum(entries), 0) AS BIGINT) - (SELECT count(*) FROM tokens),"
+        " CAST(coalesce(sum(body_bytes), 0) AS BIGINT) FROM logs"
+    )
     row: tuple[int, int] = connection.execute(query).fetchone()
     return row
 
@@ -375,7 +380,7 @@ def _spans(seqs: Iterable[int]) -> list[tuple[int, int]]:
     return spans
 
 
-def _entry_of(connection: sqlite3.Connection, log: LogId, number: int, seq: int) -> Entry | None:
+def _entry_of(connection: Connection, log: LogId, number: int, seq: int) -> Entry | None:
     row: EntryRow | None = connection.execute(f"{_ENTRY} WHERE key = ?", (number << 32 | seq,)).fetchone()
     return None if row is None else _entry(log, row)
 

@@ -228,11 +228,11 @@ class MemoryStore(MemoryLogs):
         self._keeps_accounts = True
 
     def usage(self, month: int) -> list[Usage]:
-        sums: dict[tuple[bytes, int, int], tuple[int, int, int]] = {}
+        sums: dict[tuple[bytes, int, int], tuple[int, ...]] = {}
         for one in self._usage:
             if one.came == month or (one.month == month and one.came == IN_TIME):
-                entries, size, byte_hours = sums.get(one[:3], (0, 0, 0))
-                sums[one[:3]] = entries + one.entries, size + one.bytes, byte_hours + one.byte_hours
+                before = sums.get(one[:3], (0, 0, 0, 0))
+                sums[one[:3]] = tuple(map(sum, zip(before, one[3:], strict=True)))
         return [Usage(*key, *sums[key]) for key in sorted(sums)]
 
     def note_relayed(self, month: int, sent: Mapping[bytes, int]) -> None:

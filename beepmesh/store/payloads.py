@@ -6,12 +6,12 @@ Every function runs inside the transaction of the connection it is given.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 
 from beepmesh.messages.entry import Entry
 from beepmesh.messages.inbox import Payload
 from beepmesh.messages.lifetimes import expires_ms
+from beepmesh.store.connection import EVERY_ROW, Connection
 from beepmesh.store.contract import Fact, Place, Recipient, Sealing, Unsealed
 from beepmesh.store.database import Columns
 
@@ -24,30 +24,32 @@ _PAYLOAD = (
 PayloadRow = tuple[int, bytes, bytes | None, int, int, bytes, bytes, int, int, bytes, int, int, int]
 
 
-def learn(connection: sqlite3.Connection, columns: Columns, facts: Iterable[Fact]) -> None:
+def learn(connection: Connection, columns: Columns, facts: Iterable[Fact]) -> None:
     connection.executemany(
-        "INSERT OR IGNORE INTO facts (feed, seq, kind, sealed) VALUES (?, ?, ?, ?)",
+        "INSERT INTO facts (feed, seq, kind, sealed) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [(fact.feed, fact.seq, fact.kind, columns.seal("facts", _fact_row(fact), fact.data)) for fact in facts],
     )
 
 
-def facts(connection: sqlite3.Connection, columns: Columns, skip: int) -> list[Fact]:
+def facts(connection: Connection, columns: Columns, skip: int) -> list[Fact]:
     found: list[Fact] = []
-    query = "SELECT feed, seq, kind, sealed FROM facts ORDER BY number LIMIT -1 OFFSET ?"
-    for feed, seq, kind, sealed in connection.execute(query, (skip,)):
+    query = "SELECT feed, seq, kind, sealed FROM facts ORDER BY number LIMIT ? OFFSET ?"
+    for feed, seq, kind, sealed in connection.execute(query, (EVERY_ROW, skip)):
         fact = Fact(feed, seq, kind, b"")
         found.append(Fact(feed, seq, kind, columns.open("facts", _fact_row(fact), sealed)))
     return found
 
 
-def keep(connection: sqlite3.Connection, columns: Columns, payloads: Iterable[Payload]) -> list[Numbered]:
+def keep(connection: Connection, columns: Columns, payloads: Iterable[Payload]) -> list[Numbered]:
     """Add those that are new, and number them."""
     kept: list[Numbered] = []
     for payload in payloads:
         assert len(payload.message_id) == 16
         assert payload.mine or payload.feed is not None, "an incoming payload came in an entry"
-        cursor = connection.execute(
-            "INSERT OR IGNORE INTO payloads VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        made = connection.execute(
+            "INSERT INTO payloads (message_id, feed, lane, seq, sender, sender_person, received_ms, time_ms, mine, ttl,"
+            " priority, expires_ms, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING RETURNING number",
             (
                 payload.message_id,
                 payload.feed,
@@ -63,14 +65,13 @@ def keep(connection: sqlite3.Connection, columns: Columns, payloads: Iterable[Pa
                 expires_ms(payload.time_ms, payload.ttl),
                 columns.seal("payloads", _payload_row(payload), payload.content),
             ),
-        )
-        if cursor.rowcount:
-            assert cursor.lastrowid is not None
-            kept.append((cursor.lastrowid, payload))
+        ).fetchone()
+        if made is not None:
+            kept.append((made[0], payload))
     return kept
 
 
-def number_intake(connection: sqlite3.Connection, came: Iterable[int]) -> None:
+def number_intake(connection: Connection, came: Iterable[int]) -> None:
     """Give these payloads, each the first of its message, the next intake numbers, in their order."""
     (last,) = connection.execute("SELECT intake FROM this").fetchone()
     numbers = [(intake, number) for intake, number in enumerate(came, last + 1)]
@@ -78,40 +79,40 @@ def number_intake(connection: sqlite3.Connection, came: Iterable[int]) -> None:
     connection.execute("UPDATE this SET intake = intake + ?", (len(numbers),))
 
 
-def every_payload(connection: sqlite3.Connection, columns: Columns) -> Iterator[Numbered]:
+def every_payload(connection: Connection, columns: Columns) -> Iterator[Numbered]:
     for row in connection.execute(f"{_PAYLOAD} ORDER BY number"):
         yield _payload(columns, row)
 
 
-def payload_numbered(connection: sqlite3.Connection, columns: Columns, number: int) -> Payload:
+def payload_numbered(connection: Connection, columns: Columns, number: int) -> Payload:
     row: PayloadRow = connection.execute(f"{_PAYLOAD} WHERE number = ?", (number,)).fetchone()
     return _payload(columns, row)[1]
 
 
-def own_payload(connection: sqlite3.Connection, columns: Columns, message_id: bytes) -> Payload | None:
+def own_payload(connection: Connection, columns: Columns, message_id: bytes) -> Payload | None:
     row: PayloadRow | None = connection.execute(f"{_PAYLOAD} WHERE mine AND message_id = ?", (message_id,)).fetchone()
     return None if row is None else _payload(columns, row)[1]
 
 
-def address(connection: sqlite3.Connection, recipients: Iterable[Recipient]) -> list[Recipient]:
+def address(connection: Connection, recipients: Iterable[Recipient]) -> list[Recipient]:
     """Add those that are new, and return them."""
-    query = "INSERT OR IGNORE INTO outbox VALUES (?, ?)"
+    query = "INSERT INTO outbox VALUES (?, ?) ON CONFLICT DO NOTHING"
     return [row for row in recipients if connection.execute(query, (row.message_id, row.person)).rowcount]
 
 
-def persons_of(connection: sqlite3.Connection, message_id: bytes) -> list[bytes]:
+def persons_of(connection: Connection, message_id: bytes) -> list[bytes]:
     found = connection.execute("SELECT person FROM outbox WHERE message_id = ? ORDER BY person", (message_id,))
     return [person for (person,) in found]
 
 
-def note_sealed(connection: sqlite3.Connection, sealings: Iterable[Sealing], entry: Entry) -> None:
+def note_sealed(connection: Connection, sealings: Iterable[Sealing], entry: Entry) -> None:
     connection.executemany(
-        "INSERT OR IGNORE INTO sealings VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO sealings VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [(row.message_id, row.person, row.device, entry.feed, entry.lane, entry.seq) for row in sealings],
     )
 
 
-def sealings_of(connection: sqlite3.Connection, message_id: bytes) -> dict[bytes, list[Place]]:
+def sealings_of(connection: Connection, message_id: bytes) -> dict[bytes, list[Place]]:
     """The entries that carry an own message, for each person."""
     places: dict[bytes, list[Place]] = {}
     query = "SELECT DISTINCT person, feed, lane, seq FROM sealings WHERE message_id = ?"
@@ -120,7 +121,7 @@ def sealings_of(connection: sqlite3.Connection, message_id: bytes) -> dict[bytes
     return places
 
 
-def deliveries_of(connection: sqlite3.Connection, message_id: bytes) -> dict[bytes, int]:
+def deliveries_of(connection: Connection, message_id: bytes) -> dict[bytes, int]:
     """When the first token came for an own message, for each person of whom one has come."""
     found = connection.execute(
         "SELECT person, min(at_ms) FROM sealings JOIN delivered USING (feed, lane, seq) WHERE message_id = ?"
@@ -130,7 +131,7 @@ def deliveries_of(connection: sqlite3.Connection, message_id: bytes) -> dict[byt
     return dict(found.fetchall())
 
 
-def unsealed(connection: sqlite3.Connection, now_ms: int, persons: Collection[bytes] | None) -> list[Unsealed]:
+def unsealed(connection: Connection, now_ms: int, persons: Collection[bytes] | None) -> list[Unsealed]:
     found: dict[tuple[bytes, bytes], tuple[set[bytes], int, int]] = {}
     rows = connection.execute(
         "SELECT payloads.message_id, outbox.person, sealings.device, payloads.priority, payloads.expires_ms"

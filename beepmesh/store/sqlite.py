@@ -1,13 +1,12 @@
 """The store on the disk: `open_store(home, column_key)`. It joins log.py, payloads.py and views.py in transactions.
 
-What it promises stands in contract.py. `column_key` (32 B) comes from the keystore; without it the file shows ids,
-times and sizes, but no name, no text and no address.
+What it promises stands in contract.py; hub_store.py is the same on another database. `column_key` (32 B) comes from the
+keystore; without it the file shows ids, times and sizes, but no name, no text and no address.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from beepmesh.messages.inbox import Payload
 from beepmesh.messages.lifetimes import LANE_URGENT
 from beepmesh.store import accounts, acquaintances, holding, log, memories, payloads, views
 from beepmesh.store.accounting import Usage, added_up
+from beepmesh.store.connection import Connection, Database
 from beepmesh.store.contract import (
     Batch,
     Changes,
@@ -41,7 +41,7 @@ from beepmesh.store.contract import (
     Worth,
     feeds_of,
 )
-from beepmesh.store.database import MEMORY, STATEMENTS, Columns, Database
+from beepmesh.store.database import MEMORY, STATEMENTS, Columns, SqliteDatabase
 from beepmesh.store.memories import draw_epoch
 from sync.logs import LogId, LogState
 from sync.memory import Memory
@@ -71,6 +71,10 @@ class SqliteStore:
         self._limits = holding.Limits()
         self._worth: Worth | None = None
         self._numbers_intake = self._keeps_accounts = False
+
+    @property
+    def database(self) -> Database:
+        return self._database
 
     @property
     def writable(self) -> bool:
@@ -105,13 +109,13 @@ class SqliteStore:
             for device, log_id, settled in batch.peer_settled:
                 learned += acquaintances.note_settled(connection, device, log_id, settled, own)
             holding.rank_again(connection, dict.fromkeys(learned), own)
-            evicted = holding.evict(connection, self._limits, own, self._worth)
+            evicted = holding.evict(connection, self._limits, own, self._worth, self._database.used_bytes)
             purged = len(logs.purged)
             acquaintances.count(connection, {**batch.counts, "evicted": evicted, "purged": purged}, now_ms)
             delivered = views.delivered(connection, logs.delivered)
             return Committed(written, changes.states, tuple(logs.forks), changes.version, evicted, purged, delivered)
 
-    def _remember(self, connection: sqlite3.Connection, batch: Batch, written: tuple[Entry, ...]) -> None:
+    def _remember(self, connection: Connection, batch: Batch, written: tuple[Entry, ...]) -> None:
         payloads.learn(connection, self._columns, batch.facts)
         for draft, entry in zip(batch.drafts, written, strict=True):
             payloads.note_sealed(connection, draft.sealed_to, entry)
@@ -281,7 +285,7 @@ class SqliteStore:
     def size(self) -> Size:
         with self._database.reading() as connection:
             entries, body_bytes = log.size(connection)
-            used = holding.used_bytes(connection)
+            used = self._database.used_bytes(connection)
         return Size(entries, body_bytes, self._database.file_bytes(), used, self._limits.used)
 
     def carried_bytes(self, own: Collection[bytes]) -> int:
@@ -295,10 +299,10 @@ class SqliteStore:
 
 
 def _opened(path: Path, column_key: bytes, entropy: Entropy, statements: int = STATEMENTS) -> SqliteStore:
-    database = Database(path, statements=statements)
+    database = SqliteDatabase(path, statements=statements)
     try:
         if database.writable:
-            _found(database, entropy)
+            found(database, entropy)
         return SqliteStore(database, Columns(column_key, entropy), entropy)
     except BaseException:
         database.close()
@@ -320,16 +324,16 @@ def _places_of(batch: Batch, written: tuple[Entry, ...]) -> list[Place]:
     return places + [Place(entry.feed, LANE_URGENT, entry.seq) for draft, entry in stated if draft.statement]
 
 
-def _found(database: Database, entropy: Entropy) -> None:
+def found(database: Database, entropy: Entropy) -> None:
     """Give a new store its epoch."""
     with database.reading() as connection:
         if connection.execute("SELECT 1 FROM this").fetchone():
             return
     with database.writing() as connection:
-        connection.execute("INSERT OR IGNORE INTO this (id, epoch) VALUES (1, ?)", (draw_epoch(entropy),))
+        connection.execute("INSERT INTO this (id, epoch) VALUES (1, ?) ON CONFLICT DO NOTHING", (draw_epoch(entropy),))
 
 
-def _epoch(connection: sqlite3.Connection) -> int:
+def _epoch(connection: Connection) -> int:
     (epoch,) = connection.execute("SELECT epoch FROM this").fetchone()
     assert isinstance(epoch, int)
     return epoch

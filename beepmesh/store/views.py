@@ -11,12 +11,12 @@ marks      what we said about others': highest for each (message, author), thoug
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 
 from beepmesh.messages.inbox import MessageRow, ReceiptRow, merge_message, rows_of
 from beepmesh.store import payloads as truth
+from beepmesh.store.connection import Connection
 from beepmesh.store.contract import FIND_MAX, LedgerLine, Message, MessageQuery, Place, Recipient, Sealing
 from beepmesh.store.database import Columns
 from beepmesh.store.ledger import ledger_line
@@ -33,7 +33,7 @@ _ID_PREFIX = re.compile(r"[0-9a-fA-F]{0,32}", re.ASCII)
 
 
 def fold(
-    connection: sqlite3.Connection, columns: Columns, fresh: Iterable[truth.Numbered], addressed: Iterable[Recipient]
+    connection: Connection, columns: Columns, fresh: Iterable[truth.Numbered], addressed: Iterable[Recipient]
 ) -> list[int]:
     """Take in new payloads and new outbox rows; both are in their tables already. Returns the numbers of the payloads
     that brought a message of somebody else's for the first time."""
@@ -54,13 +54,13 @@ def fold(
     return came
 
 
-def rebuild(connection: sqlite3.Connection, columns: Columns) -> None:
+def rebuild(connection: Connection, columns: Columns) -> None:
     for emptied in ("DELETE FROM messages", "DELETE FROM receipts", "DELETE FROM marks"):
         connection.execute(emptied)
     fold(connection, columns, list(truth.every_payload(connection, columns)), ())
 
 
-def messages(connection: sqlite3.Connection, columns: Columns, query: MessageQuery) -> list[Message]:
+def messages(connection: Connection, columns: Columns, query: MessageQuery) -> list[Message]:
     conditions = ["number > ?", "received_ms >= ?"]
     values: list[object] = [query.after, query.since_ms]
     if query.direction != "both":
@@ -77,7 +77,7 @@ def messages(connection: sqlite3.Connection, columns: Columns, query: MessageQue
     return [_message(connection, columns, row) for row in reversed(rows.fetchall())]
 
 
-def find(connection: sqlite3.Connection, columns: Columns, prefix: bytes | str) -> list[Message]:
+def find(connection: Connection, columns: Columns, prefix: bytes | str) -> list[Message]:
     if isinstance(prefix, bytes):
         least = most = prefix
     elif _ID_PREFIX.fullmatch(prefix):
@@ -90,12 +90,12 @@ def find(connection: sqlite3.Connection, columns: Columns, prefix: bytes | str) 
     return [_message(connection, columns, row) for row in rows.fetchall()]
 
 
-def unreceipted(connection: sqlite3.Connection, columns: Columns, limit: int) -> list[Message]:
+def unreceipted(connection: Connection, columns: Columns, limit: int) -> list[Message]:
     rows = connection.execute(f"{_VIEW} WHERE mine = 0 AND state < 2 AND state = 0 ORDER BY number LIMIT ?", (limit,))
     return [_message(connection, columns, row) for row in rows.fetchall()]
 
 
-def ledger(connection: sqlite3.Connection, message_id: bytes, now_ms: int) -> list[LedgerLine]:
+def ledger(connection: Connection, message_id: bytes, now_ms: int) -> list[LedgerLine]:
     own = connection.execute("SELECT expires_ms FROM payloads WHERE mine AND message_id = ?", (message_id,)).fetchone()
     if own is None:
         return []
@@ -135,30 +135,30 @@ def ledger(connection: sqlite3.Connection, message_id: bytes, now_ms: int) -> li
     return lines
 
 
-def delivered(connection: sqlite3.Connection, places: Iterable[Place]) -> tuple[Sealing, ...]:
+def delivered(connection: Connection, places: Iterable[Place]) -> tuple[Sealing, ...]:
     """Which own messages these entries carry, and to whom."""
     query = (
         "SELECT message_id, sealings.person, device FROM sealings JOIN messages USING (message_id)"
-        " WHERE feed = ? AND lane = ? AND seq = ? AND mine"
+        " WHERE feed = ? AND lane = ? AND seq = ? AND mine = 1"
     )
     found = (connection.execute(query, (place.feed, place.lane, place.seq)) for place in places)
     sealings = [Sealing(*row) for rows in found for row in rows]
     return tuple(sorted(sealings, key=lambda each: (each.message_id, each.device)))
 
 
-def _message(connection: sqlite3.Connection, columns: Columns, view: ViewRow) -> Message:
+def _message(connection: Connection, columns: Columns, view: ViewRow) -> Message:
     number, payload, received_ms, mine, state, intake = view
     row = _row(connection, columns, payload)
     return Message(number, replace(row, received_ms=received_ms, mine=bool(mine)), 0 if mine else state, intake)
 
 
-def _row(connection: sqlite3.Connection, columns: Columns, payload: int) -> MessageRow:
+def _row(connection: Connection, columns: Columns, payload: int) -> MessageRow:
     (row,) = rows_of(truth.payload_numbered(connection, columns, payload))
     assert isinstance(row, MessageRow)
     return row
 
 
-def _fold_message(connection: sqlite3.Connection, columns: Columns, number: int, row: MessageRow) -> bool:
+def _fold_message(connection: Connection, columns: Columns, number: int, row: MessageRow) -> bool:
     """Whether it is the first of its message."""
     view: ViewRow | None = connection.execute(f"{_VIEW} WHERE message_id = ? AND person = ?", row.key).fetchone()
     if view is None:
@@ -179,16 +179,18 @@ def _fold_message(connection: sqlite3.Connection, columns: Columns, number: int,
     return False
 
 
-def _fold_receipt(connection: sqlite3.Connection, row: ReceiptRow) -> None:
+def _fold_receipt(connection: Connection, row: ReceiptRow) -> None:
     connection.execute(
-        "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (message_id, person, state) DO UPDATE SET"
         " at_ms = excluded.at_ms, received_ms = excluded.received_ms, device = excluded.device"
-        " WHERE (excluded.at_ms, excluded.received_ms, excluded.device) < (at_ms, received_ms, device)",
+        " WHERE (excluded.at_ms, excluded.received_ms, excluded.device)"
+        " < (receipts.at_ms, receipts.received_ms, receipts.device)",
         (*row.key, row.at_ms, row.received_ms, row.device),
     )
 
 
-def _mark(connection: sqlite3.Connection, columns: Columns, message_id: bytes) -> None:
+def _mark(connection: Connection, columns: Columns, message_id: bytes) -> None:
     """What our own receipts say about the messages of whoever they are meant for; nothing if it is another content."""
     payload = truth.own_payload(connection, columns, message_id)
     if payload is None:
@@ -198,9 +200,11 @@ def _mark(connection: sqlite3.Connection, columns: Columns, message_id: bytes) -
         if isinstance(row, ReceiptRow):
             marks = [(row.message_id, person, row.state) for person in persons]
             connection.executemany(
-                "INSERT INTO marks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = max(state, excluded.state)", marks
+                "INSERT INTO marks VALUES (?, ?, ?) ON CONFLICT (message_id, person)"
+                " DO UPDATE SET state = excluded.state WHERE excluded.state > marks.state",
+                marks,
             )
             connection.executemany(
-                "UPDATE messages SET state = max(state, ?) WHERE message_id = ? AND person = ?",
-                [(state, subject, person) for subject, person, state in marks],
+                "UPDATE messages SET state = ? WHERE message_id = ? AND person = ? AND state < ?",
+                [(state, subject, person, state) for subject, person, state in marks],
             )

@@ -26,9 +26,9 @@ def test_what_a_department_had_carried_is_shown_and_added_up(ayesha: Person, bil
 
 def test_a_spreadsheet_gets_one_row_a_department(ayesha: Person, bilal: Person) -> None:
     rows = list(csv.reader(io.StringIO(ayesha.types("hub", "usage", "--csv").out)))
-    assert rows[0] == ["kind", "department", "month", "feeds", "entries", "bytes", "byte_hours"]
+    assert rows[0] == ["kind", "department", "month", "feeds", "messages", "entries", "bytes", "byte_hours"]
     assert {row[1] for row in rows[1:]} == {"", "flood"}
-    assert all(row[0] == "usage" and int(row[5]) > 0 for row in rows[1:])
+    assert all(row[0] == "usage" and int(row[6]) > 0 for row in rows[1:])
 
 
 def test_a_signed_statement_is_checked_by_anybody(ayesha: Person, bilal: Person, tmp_path: Path) -> None:

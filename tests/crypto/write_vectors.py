@@ -50,7 +50,7 @@ def certificates() -> dict[str, object]:
 def accounts() -> dict[str, object]:
     org, path = public_id(certified.ROOT.public), "flood/swat"
     code = department_code(org, path)
-    payload = encode([1, org, 12 * 2026 + 10, [[b"", 1, 12, 3_456, 829_440], [code, 2, 40, 61_500, 20_664_000]]])
+    payload = encode([1, org, 12 * 2026 + 10, [[b"", 1, 5, 12, 3_456, 829_440], [code, 2, 33, 40, 61_500, 20_664_000]]])
     return {
         "about": "Hex. The feed certificate of somebody of a department, signed by the registrar of certificates.json,"
         " and a usage statement that the device of that file signs.",

@@ -55,7 +55,7 @@ def test_a_byte_counts_for_the_hours_that_its_author_asked_for_whatever_is_left_
     author = Author("Bilal", ttl=3)
     entries = author.run(3, b"sealed to somebody")
     size = sum(len(entry.header) + len(entry.signature) + len(entry.body or b"") for entry in entries)
-    expected = Usage(author.log.feed, month_of(NOW_MS), IN_TIME, 3, size, size * ttl_seconds(3) // 3_600)
+    expected = Usage(author.log.feed, month_of(NOW_MS), IN_TIME, 3, 3, size, size * ttl_seconds(3) // 3_600)
     assert added_up(entries, NOW_MS) == [expected]
     assert added_up([entry.erased() for entry in entries], NOW_MS) == [expected]
     assert len(pack(entries[0])) < size / 3, "in a run its neighbours say a part of it"

@@ -17,7 +17,7 @@ import pytest
 from beepmesh.errors import HomeProblem
 from beepmesh.messages.content import READ, Receipts
 from beepmesh.store.contract import Batch, Invitation, MessageQuery, Peer, StoreProblem
-from beepmesh.store.database import OLDEST_FORMAT, Columns, Database, migrations, newest_format, statements
+from beepmesh.store.database import OLDEST_FORMAT, Columns, SqliteDatabase, migrations, newest_format, statements
 from beepmesh.store.sqlite import FILE_NAME, SqliteStore, open_store
 from beepmesh.trust.facts import DEVICE_CERTIFICATE, Fact
 from sync.ranges import Ranges
@@ -25,6 +25,11 @@ from tests.store.writing import ANA, NOW_MS, Author, incoming, marked, message_i
 
 KEY = bytes(32)
 NOBODY = 65_534
+
+
+def connection_of(store: SqliteStore) -> sqlite3.Connection:
+    assert isinstance(store._database, SqliteDatabase)
+    return store._database.connection
 
 
 @contextmanager
@@ -52,12 +57,12 @@ def test_an_old_file_takes_the_migrations_it_lacks_and_keeps_what_it_holds(tmp_p
         ALTER TABLE words ADD COLUMN language TEXT;
         DELETE FROM words WHERE word = 'no';"""
     third = "UPDATE words SET language = 'en; or so';"
-    old = Database(path, [first])
+    old = SqliteDatabase(path, [first])
     with old.writing() as connection:
         connection.execute("INSERT INTO words VALUES ('yes'), ('no')")
     old.close()
     for scripts in ([first, second, third], [first, second, third]):
-        new = Database(path, scripts)
+        new = SqliteDatabase(path, scripts)
         with new.reading() as connection:
             assert connection.execute("SELECT word, language FROM words").fetchall() == [("yes", "en; or so")]
         new.close()
@@ -66,10 +71,10 @@ def test_an_old_file_takes_the_migrations_it_lacks_and_keeps_what_it_holds(tmp_p
 def test_a_migration_that_fails_leaves_the_old_format_whole(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     first = "CREATE TABLE words (word TEXT);"
-    Database(path, [first]).close()
+    SqliteDatabase(path, [first]).close()
     with pytest.raises(StoreProblem):
-        Database(path, [first, "CREATE TABLE more (word TEXT);", "DROP TABLE nothing;"])
-    again = Database(path, [first])
+        SqliteDatabase(path, [first, "CREATE TABLE more (word TEXT);", "DROP TABLE nothing;"])
+    again = SqliteDatabase(path, [first])
     with again.reading() as connection:
         assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("words",)]
     again.close()
@@ -78,9 +83,9 @@ def test_a_migration_that_fails_leaves_the_old_format_whole(tmp_path: Path) -> N
 def test_a_file_of_a_newer_beepmesh_is_left_alone_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     first = "CREATE TABLE words (word TEXT);"
-    Database(path, [first, first.replace("words", "more")]).close()
+    SqliteDatabase(path, [first, first.replace("words", "more")]).close()
     with pytest.raises(HomeProblem, match="Update beepmesh"):
-        Database(path, [first])
+        SqliteDatabase(path, [first])
 
 
 def test_a_file_from_before_the_first_release_is_left_alone_with_a_sentence(tmp_path: Path) -> None:
@@ -104,7 +109,7 @@ def test_half_a_statement_is_our_own_mistake() -> None:
 def test_what_is_committed_is_synced_to_the_disk(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for pragma, value in [("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1)]:
-            assert store._database.connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+            assert connection_of(store).execute(f"PRAGMA {pragma}").fetchone() == (value,)
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
@@ -215,7 +220,7 @@ def holds_whole_batches(store: SqliteStore, count: int) -> None:
 def test_a_full_disk_at_any_page_loses_nothing_and_says_so(tmp_path: Path) -> None:
     refused = 0
     with opened(tmp_path) as store:
-        connection = store._database.connection
+        connection = connection_of(store)
         committed = 0
         for pages in range(connection.execute("PRAGMA page_count").fetchone()[0], 140):
             connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -269,7 +274,7 @@ def test_a_failing_checkpoint_takes_nothing_back(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         put(store, Batch(entries=author.run(40, b"x" * 1_500)))
         store._database.forget()
-        store._database.connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection_of(store).execute("PRAGMA wal_autocheckpoint = 0")
         put(store, Batch(entries=author.run(1)))
         with files_end_at((tmp_path / FILE_NAME).stat().st_size // 2), pytest.raises(StoreProblem):
             store._database.forget()

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from beepmesh.messages.content import Receipts
 from beepmesh.messages.lifetimes import BULK, ROUTINE, SOS
 from beepmesh.messages.token import TOKEN_PACKED_BYTES, token_log
-from beepmesh.store import holding, memories, memory_logs
+from beepmesh.store import memories, memory_logs
 from beepmesh.store.accounting import month_of
 from beepmesh.store.contract import (
     Batch,
@@ -32,6 +32,7 @@ from beepmesh.store.contract import (
     Statement,
     Store,
 )
+from beepmesh.store.database import SqliteDatabase
 from beepmesh.store.memory import MemoryStore
 from beepmesh.store.sqlite import open_store
 from beepmesh.trust.facts import Fact
@@ -228,7 +229,7 @@ class TwoStores(RuleBasedStateMachine):
             self.patch.setattr(module, "BASE_AGE_MAX", BASE_AGE_MAX)
             self.patch.setattr(module, "PEERS_REMEMBERED_MAX", len(DEVICES) - 1)
         # The reference has no pages: both give up by the bytes of what they hold.
-        self.patch.setattr(holding, "used_bytes", packed_sum)
+        self.patch.setattr(SqliteDatabase, "used_bytes", lambda _, connection: packed_sum(connection))
         self.reference = MemoryStore(same_entropy)
         self.sqlite = open_store(self.folder, bytes(32), same_entropy)
         self.now_ms = NOW_MS

@@ -6,6 +6,7 @@ CREATE TABLE usage (
     feed        BLOB NOT NULL,
     month       INTEGER NOT NULL,
     came        INTEGER NOT NULL,
+    messages    INTEGER NOT NULL,                                  -- of the entries, those sealed to somebody
     entries     INTEGER NOT NULL,
     bytes       INTEGER NOT NULL,                                  -- headers and bodies, as their authors signed them
     byte_hours  INTEGER NOT NULL,                                  -- each times the hours of its lifetime
