@@ -310,13 +310,17 @@ def check_device(data: bytes, registrar: RegistrarCertificate) -> DeviceCertific
     return certificate
 
 
-def check_feed(data: bytes, registrar: RegistrarCertificate) -> FeedCertificate:
+def check_feed(data: bytes, registrar: RegistrarCertificate, org: bytes) -> FeedCertificate:
+    """`org`: the organisation's id, 16 B. The department, if one is named, is one of the registrar's."""
     claims = _checked(data, FEED_LABEL, _FEED_CLAIMS, registrar.public)
     not_before, expires = _times(claims, DAY_S)
     public = _bytes(claims[_FEED_KEY], PUBLIC_BYTES)
     department = b""
     if _FEED_DEPARTMENT in claims:
         department = _bytes(claims[_FEED_DEPARTMENT], DEPARTMENT_CODE_BYTES)
+        own = registrar.departments
+        if "" not in own and department not in {department_code(org, each) for each in own}:
+            raise Refused("certificate-scope")
     return FeedCertificate(
         not_before=not_before,
         expires=expires,

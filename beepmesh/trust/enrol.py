@@ -297,7 +297,7 @@ def _identity_of(data: bytes, invitation: Invitation, keys: JoinKeys) -> Identit
     if not equal(invited, invitation_id(invitation.secret)) or public_id(root) != invitation.org:
         raise Refused("answer-foreign")
     issuer = check_registrar(issuer_data, root)
-    device, feed = check_device(device_data, issuer), check_feed(feed_data, issuer)
+    device, feed = check_device(device_data, issuer), check_feed(feed_data, issuer, invitation.org)
     own = None if own_data is None else check_registrar(own_data, root)
     asked = (keys.device_seed, keys.feed_seed, *(() if own is None else (keys.registrar_seed,)))
     given = (device.public, feed.public, *(() if own is None else (own.public,)))

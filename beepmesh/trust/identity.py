@@ -116,7 +116,7 @@ class Identity:
         return check_device(self.device_certificate, self.issuer())
 
     def feed_vouched(self) -> FeedCertificate:
-        return check_feed(self.feed_certificate, self.issuer())
+        return check_feed(self.feed_certificate, self.issuer(), self.org)
 
     def registrar(self) -> RegistrarCertificate | None:
         """The checked certificate under which this device lets others in; None if it may not."""

@@ -303,7 +303,7 @@ class Roster:
         if any((held.certificate.data, held.issuer.data) == (data, registrar) for held in known):
             return []
         issuer = self._registrar(registrar)
-        certificate = check_feed(data, issuer)
+        certificate = check_feed(data, issuer, public_id(self._root_public))
         if certificate.feed != fact.feed:
             raise Refused("fact-misplaced", "another feed's certificate")
         # It is dated by the day on purpose, which may begin before its issuer did.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def refused(data: bytes, check: str) -> str:
     checks: dict[str, Callable[[], object]] = {
         "registrar": lambda: check_registrar(data, ROOT.public),
         "device": lambda: check_device(data, the_registrar()),
-        "feed": lambda: check_feed(data, the_registrar()),
+        "feed": lambda: check_feed(data, the_registrar(), public_id(ROOT.public)),
         "revocation": lambda: check_revocation(data, the_registrar()),
     }
     with pytest.raises(Refused) as caught:
@@ -170,7 +171,7 @@ def test_what_is_issued_is_what_is_checked() -> None:
 
 
 def test_a_feed_certificate_names_nobody_and_no_hour() -> None:
-    feed = check_feed(feed_data(), the_registrar())
+    feed = check_feed(feed_data(), the_registrar(), public_id(ROOT.public))
     assert feed.feed == public_id(FEED.public)
     assert feed.not_before % DAY_S == feed.expires % DAY_S == 0
     assert feed.not_before <= NOW_S < NOW_S + 90 * DAY_S <= feed.expires < NOW_S + 91 * DAY_S
@@ -428,18 +429,29 @@ def test_a_feed_certificate_may_name_a_department_by_its_code() -> None:
         department_code(org, accounts["department"]) == public_id(b"beepmesh/department/1" + org + b"flood")[:4] == code
     )
     assert feed_data(department=code).hex() == accounts["certificate"]
-    assert check_feed(bytes.fromhex(accounts["certificate"]), the_registrar()).department == code
-    assert check_feed(feed_data(), the_registrar()).department == department_code(org, "") == b""
+    assert check_feed(bytes.fromhex(accounts["certificate"]), the_registrar(), org).department == code
+    assert (
+        check_feed(feed_data(), the_registrar(), public_id(ROOT.public)).department == department_code(org, "") == b""
+    )
     assert department_code(org, "flood") == department_code(org, "flood/lower/dir") != department_code(org, "floods")
     for wrong in (b"abc", b"abcde"):
         refused(feed_data(department=wrong), "feed")
+    another_ones_department = department_code(org, "police")
+    assert refused(feed_data(department=another_ones_department), "feed") == "certificate-scope"
+    whole = check_registrar(registrar_data(departments=("",)), ROOT.public)
+    assert check_feed(feed_data(department=another_ones_department), whole, org).department == another_ones_department
 
 
 def test_a_published_certificate_is_issued_and_checked_as_written_down() -> None:
     vectors = json.loads((VECTORS / "own" / "certificates.json").read_text())
     root = SigningKey(bytes.fromhex(vectors["root_seed"]))
     registrar = check_registrar(bytes.fromhex(vectors["registrar"]["certificate"]), root.public)
-    for kind, check in (("device", check_device), ("feed", check_feed), ("revocation", check_revocation)):
+    checks = (
+        ("device", check_device),
+        ("feed", partial(check_feed, org=public_id(root.public))),
+        ("revocation", check_revocation),
+    )
+    for kind, check in checks:
         data = bytes.fromhex(vectors[kind]["certificate"])
         found = dataclasses.asdict(check(data, registrar))
         shown = json.loads(json.dumps(found, default=lambda value: value.hex()))

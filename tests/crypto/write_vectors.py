@@ -31,7 +31,7 @@ def certificates() -> dict[str, object]:
     statements = (
         ("registrar", registrar),
         ("device", check_device(certified.device_data(name="عائشہ خان"), registrar)),
-        ("feed", check_feed(certified.feed_data(), registrar)),
+        ("feed", check_feed(certified.feed_data(), registrar, public_id(certified.ROOT.public))),
         ("revocation", check_revocation(certified.revocation_data(), registrar)),
     )
     cases: dict[str, object] = {}

@@ -259,7 +259,7 @@ def test_the_largest_page_is_a_fact_of_lawful_size() -> None:
 
 def vouched(*members: Identity) -> list[FeedCertificate]:
     return [
-        check_feed(member.feed_certificate, check_registrar(member.issuer_certificate, HQ.root_public))
+        check_feed(member.feed_certificate, check_registrar(member.issuer_certificate, HQ.root_public), HQ.org)
         for member in members
     ]
 
