@@ -6,6 +6,7 @@ In one process over the loopback, and on hosts made of network namespaces where 
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from beepmesh.demo.hosts import NetworkHosts, can_make_hosts
 from tests.transports.arrivals import Arrivals, until
-from transports import dialling, lan
+from transports import dialling, lan, mdns
 from transports.interfaces import Place
 from transports.lan import LanTransport
 from transports.tcp import ListenTransport, host_port
@@ -25,6 +26,12 @@ from transports.tcp import ListenTransport, host_port
 LOOPBACK = (Place("lo", 1, "127.0.0.1", 8),)
 VISITOR = Path(__file__).with_name("lan_visitor.py")
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _alone_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that run at the same time may have nodes on the loopback, too."""
+    monkeypatch.setattr(mdns, "SERVICE", f"_bm{os.getpid()}._tcp.local.")
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
